@@ -1,0 +1,215 @@
+"""The one configuration of a run: YAML files, then `section.key=value` overrides, validated into frozen models.
+
+Later sources win. Unknown keys are errors that offer the nearest known name. `dump` writes the resolved
+configuration back, so that a run folder alone repeats the run.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from trainer.errors import ConfigError
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, protected_namespaces=())
+
+
+class RunConfig(_Section):
+    """Where a run writes and what makes it repeatable."""
+
+    name: str = Field("demo", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="run folder: FOLDER/NAME/TIMESTAMP")
+    folder: Path = Field(Path("runs"), description="parent of all run folders")
+    seed: int = Field(42, ge=0, lt=2**63, description="seeds weights, batch order and simulated scanners; never keys")
+    threads: int = Field(0, ge=0, description="CPU threads for torch and the engine; 0 means all cores")
+    device: str = Field("cpu", description="torch device of clients and compute server, such as cpu or cuda:0")
+    tensorboard: bool = Field(False, description="write TensorBoard events (needs dcsfl[tensorboard])")
+    examples: int = Field(2, ge=0, description="test images per client drawn in the report")
+
+
+class DataConfig(_Section):
+    """Which images, and how they are laid out over the clients."""
+
+    source: Literal["brain-mri", "folder"] = Field("brain-mri", description="the demo set, or your own folder")
+    path: Path | None = Field(None, description="folder source: one sub-folder per site, or one site")
+    image_size: int = Field(96, ge=16, le=1024, description="slices are resampled to this many pixels square")
+    clients: int = Field(4, ge=1, description="brain-mri: number of simulated hospitals; folder: ignored, one per site")
+    test_fraction: float = Field(0.25, gt=0, lt=1, description="share of each client's subjects or slices held out")
+    gap: int = Field(2, ge=0, description="brain-mri: slices dropped between training and test blocks")
+    heterogeneity: float = Field(1.0, ge=0, le=2, description="brain-mri: how far the clients' scanners differ; 0 none")
+    max_slices: int | None = Field(None, ge=2, description="at most this many slices a client, for quick runs")
+    classes: dict[int, str] | None = Field(None, description="folder: mask value -> class name; found if not given")
+
+
+class NetworkConfig(_Section):
+    """The three-part network."""
+
+    name: str = Field("unet", description="a network of trainer/networks: unet (segmentation), redcnn (restoration)")
+    features: tuple[int, ...] = Field((16, 16, 32, 64, 128, 16), description="unet: channels per level, then of the last layer")
+    client_levels: int = Field(1, ge=1, le=3, description="unet: resolution levels that stay with the client")
+    channels: int = Field(96, ge=1, description="redcnn: channels of every layer")
+
+
+class TrainingConfig(_Section):
+    """The optimisation, the same at every party."""
+
+    task: Literal["segmentation", "restoration"] = "segmentation"
+    rounds: int = Field(12, ge=1)
+    local_epochs: int = Field(1, ge=1, description="passes over a client's images per round")
+    batch_size: int = Field(4, ge=1)
+    learning_rate: float = Field(2e-3, gt=0, description="Adam, one per part (head, body, tail)")
+    weight_decay: float = Field(1e-8, ge=0)
+
+
+class CorrectionConfig(_Section):
+    """Dynamic weight correction (method.md, DWCS)."""
+
+    mode: Literal["paper", "released", "closed-form", "ema", "off"] = "paper"
+    mu: float = Field(1e-4, ge=0, description="weight of the correction loss")
+    steps: int = Field(1, ge=1, description="optimiser steps on the correction loss")
+    learning_rate: float = Field(1e-4, gt=0)
+    weight_decay: float = Field(1e-8, ge=0)
+    alpha_max: float = Field(0.99, ge=0, le=1)
+    ema: float = Field(0.1, ge=0, lt=1, description="mode ema: weight of the previous round's model")
+
+
+class MethodConfig(_Section):
+    """Which distributed-learning method runs over the parties."""
+
+    name: str = Field("dcsfl", description="dcsfl, splitfed-v1, local or centralised")
+    weighting: Literal["uniform", "samples"] = Field("uniform", description="average clients equally, or by sample count")
+    correction: CorrectionConfig = CorrectionConfig()
+
+
+class EncryptionConfig(_Section):
+    """The engine: scheme, backend, codec."""
+
+    scheme: str = Field("paillier", description="see `dcsfl-train schemes`; none sends float32 in the clear")
+    backend: str | None = Field(None, description="who computes; the scheme's first available backend if not given")
+    parameters: dict[str, Any] = Field(default_factory=dict, description="scheme parameters, such as modulus_bits=3072")
+    bits: Annotated[int, Field(ge=2, le=24)] = Field(16, description="bits per quantised value")
+    k_max: int = Field(8, ge=1, description="most clients one sum may hold")
+    rounding: Literal["nearest", "stochastic"] = "nearest"
+    key_folder: Path | None = Field(None, description="load public.key and secret.key from here, or make them here")
+
+
+class CheckpointConfig(_Section):
+    """Crash-safe state, one folder per party; keys are never in it."""
+
+    every: int = Field(1, ge=1, description="rounds between checkpoints")
+
+
+class Config(_Section):
+    """Everything a run needs; `Config()` is the demo."""
+
+    run: RunConfig = RunConfig()
+    data: DataConfig = DataConfig()
+    network: NetworkConfig = NetworkConfig()
+    training: TrainingConfig = TrainingConfig()
+    method: MethodConfig = MethodConfig()
+    encryption: EncryptionConfig = EncryptionConfig()
+    checkpoint: CheckpointConfig = CheckpointConfig()
+
+    def dump(self) -> str:
+        """The resolved configuration as YAML text."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+
+def load(files: Sequence[Path] = (), overrides: Sequence[str] = ()) -> Config:
+    """Merge YAML `files` in order, then `section.key=value` overrides, and validate.
+
+    Raises ConfigError naming the key, the value and the fix.
+    """
+    tree: dict[str, Any] = {}
+    for file in files:
+        _merge(tree, _read_yaml(file))
+    for override in overrides:
+        _merge(tree, _parse_override(override))
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_explain(problem) for problem in error.errors())) from None
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    try:
+        loaded = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read config file {file}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"config file {file} is not valid YAML: {error}") from None
+    if loaded is None:
+        return {}
+    if not isinstance(loaded, dict):
+        raise ConfigError(f"config file {file} must hold sections (a mapping), not a {type(loaded).__name__}")
+    return loaded
+
+
+def _parse_override(override: str) -> dict[str, Any]:
+    path, equals, text = override.partition("=")
+    if not equals or not path:
+        raise ConfigError(f"override {override!r} is not of the form section.key=value, such as training.rounds=20")
+    try:
+        value = yaml.safe_load(text) if text else ""
+    except yaml.YAMLError:
+        raise ConfigError(f"the value of override {override!r} is not valid YAML") from None
+    value = _number_if_scientific(value)
+    for key in reversed(path.split(".")):
+        value = {key: value}
+    return value
+
+
+def _number_if_scientific(value: Any) -> Any:
+    # YAML 1.1 reads 1e-4 (no dot) as text; people type it as a number.
+    if isinstance(value, str):
+        try:
+            return float(value) if "e" in value.lower() else value
+        except ValueError:
+            return value
+    return value
+
+
+def _merge(tree: dict[str, Any], later: Mapping[str, Any]) -> None:
+    for key, value in later.items():
+        if isinstance(value, Mapping) and isinstance(tree.get(key), dict):
+            _merge(tree[key], value)
+        else:
+            tree[key] = dict(value) if isinstance(value, Mapping) else value
+
+
+def _explain(problem: Any) -> str:
+    path = [str(part) for part in problem["loc"]]
+    dotted = ".".join(path)
+    if problem["type"] == "extra_forbidden":
+        nearest = _nearest(path)
+        return f"unknown config key {dotted!r}" + (f"; did you mean {nearest!r}?" if nearest else "")
+    return f"config value {dotted}={problem['input']!r}: {problem['msg']}"
+
+
+def _nearest(path: list[str]) -> str | None:
+    """The known dotted key closest to `path`: in the same section first, then anywhere."""
+    known = dotted_keys(Config)
+    section = ".".join(path[:-1])
+    siblings = {key.rpartition(".")[2]: key for key in known if key.rpartition(".")[0] == section}
+    close = difflib.get_close_matches(path[-1], siblings, n=1)
+    if close:
+        return siblings[close[0]]
+    leaves = {key.rpartition(".")[2]: key for key in known}
+    close = difflib.get_close_matches(path[-1], leaves, n=1)
+    return leaves[close[0]] if close else None
+
+
+def dotted_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
+    """Every key of `model` and its sections as `section.key`, sections included."""
+    keys = []
+    for name, field in model.model_fields.items():
+        keys.append(prefix + name)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            keys += dotted_keys(field.annotation, prefix + name + ".")
+    return keys

@@ -1,0 +1,27 @@
+"""Errors of the trainer: each names the value and the fix. The engine has its own tree in `he_core.errors`."""
+
+from __future__ import annotations
+
+
+class TrainerError(Exception):
+    """Base of every error the trainer raises on purpose; the command line prints its message, no traceback."""
+
+
+class ConfigError(TrainerError):
+    """A configuration that cannot be run as written."""
+
+
+class DataError(TrainerError):
+    """Images, masks or folders that cannot be used."""
+
+
+class RunFolderError(TrainerError):
+    """A run folder that exists, is missing, or does not fit the configuration."""
+
+
+class CheckpointError(TrainerError):
+    """A checkpoint that cannot be written or read."""
+
+
+class ProtocolError(TrainerError):
+    """A message that does not fit the state of the party that received it."""
