@@ -1,0 +1,134 @@
+"""The aggregation server's role: the running encrypted sum, with membership and rounds. Holds no secret key."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from he_core import frame
+from he_core.codec import Codec
+from he_core.cost import CostLedger
+from he_core.errors import (
+    DuplicateClientError,
+    EmptySumError,
+    FrameFieldError,
+    ReplayedRoundError,
+    RoundStateError,
+    TooManyClientsError,
+    UnexpectedClientError,
+)
+from he_core.frame import Expectation, Kind, Participant
+from he_core.keys import PublicKey, refuse_secret
+from he_core.scheme import Ciphertext, Scheme
+
+
+@dataclass
+class _OpenRound:
+    round: int
+    codec: Codec
+    clients: tuple[int, ...] | None
+    participants: dict[int, Participant] = field(default_factory=dict)
+    total: Ciphertext = None
+
+
+class Aggregator:
+    """Adds contributions to one sum per round, in the order they arrive, keeping only the sum.
+
+    Rounds only move forward: a round at or before the last one closed is a replay and is refused. Whatever is
+    refused leaves the running sum as it was. A `SecretKey` is refused.
+    """
+
+    def __init__(
+        self,
+        scheme: Scheme,
+        key: PublicKey,
+        *,
+        ledger: CostLedger | None = None,
+        party: str = "aggregation",
+        last_round: int = -1,
+    ) -> None:
+        refuse_secret(key, "the aggregation server")
+        self._scheme = scheme
+        self._key = key
+        self._ledger = ledger or CostLedger()
+        self._party = party
+        self._open: _OpenRound | None = None
+        self._last_round = last_round
+
+    @property
+    def last_round(self) -> int:
+        """The latest round closed by `result`, or -1; give it back as `last_round` after a restart."""
+        return self._last_round
+
+    def open(self, round: int, codec: Codec, clients: Sequence[int] | None = None) -> None:
+        """Start the sum of `round`.
+
+        clients: who may contribute; anyone if None. An unfinished earlier round is dropped.
+        Raises ReplayedRoundError, TooManyClientsError.
+        """
+        if round <= self._last_round:
+            raise ReplayedRoundError(self._last_round + 1, round)
+        if clients is not None and len(clients) > codec.k_max:
+            raise TooManyClientsError(len(clients), codec.k_max)
+        self._open = _OpenRound(round, codec, None if clients is None else tuple(clients))
+
+    def add(self, data: bytes) -> None:
+        """Parse, check and add one contribution.
+
+        Raises a FrameError or AggregationError subclass, with the sum unchanged.
+        """
+        current = self._current()
+        scheme, key = self._scheme, self._key
+        with self._ledger.stage("parse", round=current.round, party=self._party) as meter:
+            parsed = frame.parse(data)
+            self._expect(Kind.CONTRIBUTION, current).check(parsed.header)
+            (participant,) = parsed.header.participants
+            self._admit(participant.client, current)
+            words = scheme.plaintext(current.codec).word_count(current.codec.value_count)
+            expected_bytes = scheme.payload_bytes(key, words)
+            if len(parsed.payload) != expected_bytes:
+                raise FrameFieldError("payload_bytes", len(parsed.payload), f"must be {expected_bytes}")
+            ciphertext = scheme.parse(key, parsed.payload, words)
+            meter.count(bytes=len(data), values=current.codec.value_count)
+        with self._ledger.stage("add", round=current.round, party=self._party) as meter:
+            first = current.total is None
+            current.total = ciphertext if first else scheme.add(key, current.total, ciphertext)
+            current.participants[participant.client] = participant
+            meter.count(bytes=expected_bytes, values=current.codec.value_count)
+
+    def result(self) -> bytes:
+        """Close the round: the sum's frame, to be handed to every client. Raises EmptySumError, RoundStateError."""
+        current = self._current()
+        if not current.participants:
+            raise EmptySumError(current.round)
+        with self._ledger.stage("frame", round=current.round, party=self._party) as meter:
+            participants = tuple(current.participants[client] for client in sorted(current.participants))
+            header = self._expect(Kind.SUM, current).header(participants)
+            data = frame.encode(header, self._scheme.serialise(self._key, current.total))
+            meter.count(bytes=len(data), values=current.codec.value_count)
+        self._last_round = current.round
+        self._open = None
+        return data
+
+    def _current(self) -> _OpenRound:
+        if self._open is None:
+            raise RoundStateError("no round is open; call open(round, codec) first")
+        return self._open
+
+    def _admit(self, client: int, current: _OpenRound) -> None:
+        if current.clients is not None and client not in current.clients:
+            raise UnexpectedClientError(client, current.clients)
+        if client in current.participants:
+            raise DuplicateClientError(client, current.round)
+        if len(current.participants) >= current.codec.k_max:
+            raise TooManyClientsError(len(current.participants) + 1, current.codec.k_max)
+
+    def _expect(self, kind: Kind, current: _OpenRound) -> Expectation:
+        return Expectation(
+            kind,
+            self._scheme.name,
+            self._scheme.parameters.digest,
+            self._key.key_id,
+            current.codec,
+            current.round,
+        )

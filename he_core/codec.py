@@ -1,0 +1,171 @@
+"""float32 updates <-> b-bit integers: clipping, quantising, weighting, and their exact inverse on sums.
+
+A `Codec` is public: limits come from values every party knows (see crypto.md, Pipeline). It is immutable and
+validated; two codecs with the same `digest` map values to integers identically.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import struct
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from he_core.errors import NonFiniteUpdateError, ParameterError, TooManyClientsError, ValueCountError, WeightError
+
+MAX_FIELD_BITS = 32  # the packing kernels hold a field in 32 bits
+MAX_VALUES = 1 << 32
+
+
+@dataclass(frozen=True)
+class Codec:
+    """How a float32 vector becomes integers whose sums of up to `k_max` addends cannot overflow.
+
+    bits: width b of a quantised value, 2..24 (a float32 holds no more).
+    k_max: the most addends a sum may hold; guard bits are ceil(log2(k_max)).
+    lengths: values per segment (a segment is usually one tensor); their sum is the vector's length.
+    limits: per segment, the largest magnitude represented; larger values saturate and are counted.
+    weight_reference: the public weight that maps to factor 1; every client's weight is in [1, weight_reference].
+    rounding: "nearest" (ties to even) or "stochastic" (unbiased).
+
+    Raises ParameterError.
+    """
+
+    bits: int
+    k_max: int
+    lengths: tuple[int, ...]
+    limits: tuple[float, ...]
+    weight_reference: int = 1
+    rounding: Literal["nearest", "stochastic"] = field(default="nearest", compare=False)
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.bits <= 24:
+            raise ParameterError("bits", self.bits, "must be in [2, 24]")
+        if not 1 <= self.k_max <= 1 << 24:
+            raise ParameterError("k_max", self.k_max, "must be in [1, 2^24]")
+        if self.field_bits > MAX_FIELD_BITS:
+            raise ParameterError(
+                "k_max", self.k_max, f"with bits={self.bits} a field takes {self.field_bits} bits, over {MAX_FIELD_BITS};"
+                " lower bits or k_max",
+            )  # fmt: skip
+        if len(self.lengths) != len(self.limits):
+            raise ParameterError("limits", len(self.limits), f"one limit per segment, of which there are {len(self.lengths)}")
+        if any(length < 1 for length in self.lengths) or not 1 <= self.value_count <= MAX_VALUES:
+            raise ParameterError("lengths", self.value_count, f"segments of 1 or more values, {MAX_VALUES} in all at most")
+        for index, limit in enumerate(self.limits):
+            if not (math.isfinite(limit) and 2.0**-100 <= limit <= 2.0**100):
+                raise ParameterError(f"limits[{index}]", limit, "must be in [2^-100, 2^100]")
+        if not 1 <= self.weight_reference < 1 << 63:
+            raise ParameterError("weight_reference", self.weight_reference, "must be in [1, 2^63)")
+        if self.rounding not in ("nearest", "stochastic"):
+            raise ParameterError("rounding", self.rounding, "must be 'nearest' or 'stochastic'")
+
+    @cached_property
+    def value_count(self) -> int:
+        """Values in an update."""
+        return sum(self.lengths)
+
+    @property
+    def field_bits(self) -> int:
+        """Width of a field: value bits plus guard bits."""
+        return self.bits + (self.k_max - 1).bit_length()
+
+    @property
+    def max_code(self) -> int:
+        """Largest magnitude of a quantised value, 2^(bits-1) - 1: the range is symmetric."""
+        return (1 << (self.bits - 1)) - 1
+
+    @property
+    def offset(self) -> int:
+        """Added to every quantised value so that fields are unsigned, 2^(bits-1)."""
+        return 1 << (self.bits - 1)
+
+    @cached_property
+    def steps(self) -> tuple[float, ...]:
+        """Quantisation step of each segment, in the update's unit, at weight = weight_reference."""
+        return tuple(limit / self.max_code for limit in self.limits)
+
+    @cached_property
+    def digest(self) -> bytes:
+        """SHA-256 over everything that decides how values map to integers (not `rounding`)."""
+        body = struct.pack("<BIQQ", self.bits, self.k_max, self.weight_reference, len(self.lengths))
+        body += struct.pack(f"<{len(self.lengths)}Q{len(self.limits)}d", *self.lengths, *self.limits)
+        return hashlib.sha256(b"dcsfl codec 1\0" + body).digest()
+
+    def check(self, update: NDArray[np.float32], weight: int) -> None:
+        """Refuse an update that is not finite float32[value_count], or a weight out of range.
+
+        Raises ValueCountError, NonFiniteUpdateError, WeightError.
+        """
+        if update.shape != (self.value_count,):
+            raise ValueCountError(self.value_count, update.size)
+        if update.dtype != np.float32:
+            raise ParameterError("update.dtype", str(update.dtype), "must be float32")
+        if not 1 <= weight <= self.weight_reference:
+            raise WeightError(weight, self.weight_reference)
+        finite = np.isfinite(update)
+        if not finite.all():
+            index = int(np.argmin(finite))
+            segment = int(np.searchsorted(np.cumsum(self.lengths), index, side="right"))
+            raise NonFiniteUpdateError(int(update.size - np.count_nonzero(finite)), index, segment)
+
+    def quantise(
+        self, update: NDArray[np.float32], weight: int, noise: np.random.Generator | None = None
+    ) -> tuple[NDArray[np.uint32], int]:
+        """Weight, clip and round `update` to offset-binary fields.
+
+        Returns uint32[value_count], each in [1, 2^bits), and the number of values that saturated.
+        `noise` drives stochastic rounding (OS entropy if None). Raises as `check`.
+        """
+        self.check(update, weight)
+        if self.rounding == "stochastic" and noise is None:
+            noise = np.random.default_rng()
+        fields = np.empty(self.value_count, np.uint32)
+        saturated = 0
+        start = 0
+        for length, step in zip(self.lengths, self.steps, strict=True):
+            part = slice(start, start + length)
+            scaled = update[part] * np.float64(weight / (self.weight_reference * step))
+            codes = np.rint(scaled) if noise is None else np.floor(scaled + noise.random(length))
+            saturated += int(np.count_nonzero(np.abs(codes) > self.max_code))
+            np.clip(codes, -self.max_code, self.max_code, out=codes)
+            fields[part] = (codes + self.offset).astype(np.uint32)
+            start += length
+        return fields, saturated
+
+    def dequantise(self, sums: NDArray[np.uint32], addends: int, total_weight: int) -> NDArray[np.float32]:
+        """The weighted mean behind `sums` of `addends` fields: float32[value_count].
+
+        Raises ValueCountError, TooManyClientsError, WeightError.
+        """
+        if sums.shape != (self.value_count,):
+            raise ValueCountError(self.value_count, sums.size)
+        self._check_total(addends, total_weight)
+        per_segment = np.asarray(self.steps) * (self.weight_reference / total_weight)
+        mean = sums.astype(np.float64)
+        mean -= addends * self.offset
+        mean *= np.repeat(per_segment, self.lengths)
+        return mean.astype(np.float32)
+
+    def scale(self, update: NDArray[np.float32], weight: int) -> NDArray[np.float32]:
+        """The weighted update without quantisation, for schemes that take real numbers. Raises as `check`."""
+        self.check(update, weight)
+        return update * np.float32(weight / self.weight_reference)
+
+    def unscale(self, sums: NDArray[np.floating], addends: int, total_weight: int) -> NDArray[np.float32]:
+        """The weighted mean behind sums of `scale`d updates: float32[value_count]. Raises as `dequantise`."""
+        if sums.shape != (self.value_count,):
+            raise ValueCountError(self.value_count, sums.size)
+        self._check_total(addends, total_weight)
+        return (sums * np.float64(self.weight_reference / total_weight)).astype(np.float32)
+
+    def _check_total(self, addends: int, total_weight: int) -> None:
+        if not 1 <= addends <= self.k_max:
+            raise TooManyClientsError(addends, self.k_max)
+        if not addends <= total_weight <= addends * self.weight_reference:
+            raise WeightError(total_weight, addends * self.weight_reference)

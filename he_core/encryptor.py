@@ -1,0 +1,87 @@
+"""The client's role: a float32 update in, a frame out."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from he_core import frame
+from he_core.codec import Codec
+from he_core.cost import CostLedger
+from he_core.errors import ParameterError
+from he_core.frame import Expectation, Kind, Participant
+from he_core.keys import PublicKey, SecretKey
+from he_core.scheme import Scheme
+
+MAX_CLIENT_ID = (1 << 32) - 1
+MAX_ROUND = (1 << 64) - 1
+
+
+class Encryptor:
+    """Encrypts updates under one key.
+
+    key: the group's public key, or its secret key where the client holds one (some schemes then encrypt faster).
+    """
+
+    def __init__(
+        self,
+        scheme: Scheme,
+        key: PublicKey | SecretKey,
+        *,
+        ledger: CostLedger | None = None,
+        party: str = "client",
+    ) -> None:
+        self._scheme = scheme
+        self._key = key
+        self._public = key.public if isinstance(key, SecretKey) else key
+        self._ledger = ledger or CostLedger()
+        self._party = party
+        self.saturated_values = 0
+        """Values that exceeded their segment's limit in the latest call to `encrypt`."""
+
+    def encrypt(
+        self,
+        update: NDArray[np.float32],
+        codec: Codec,
+        *,
+        round: int,
+        client: int,
+        weight: int = 1,
+        noise: np.random.Generator | None = None,
+    ) -> bytes:
+        """One contribution frame.
+
+        update: float32[codec.value_count]. client: in [0, 2^32). weight: public sample count.
+        noise: drives stochastic rounding only, for repeatable runs.
+        Raises NonFiniteUpdateError, ValueCountError, WeightError, ParameterError.
+        """
+        if not 0 <= client <= MAX_CLIENT_ID:
+            raise ParameterError("client", client, "must be in [0, 2^32)")
+        if not 0 <= round <= MAX_ROUND:
+            raise ParameterError("round", round, "must be in [0, 2^64)")
+        plaintext = self._scheme.plaintext(codec)
+        stage = self._ledger.stage
+        values = codec.value_count
+        with stage("quantise", round=round, party=self._party) as meter:
+            numbers, saturated = plaintext.quantise(codec, update, weight, noise)
+            meter.count(bytes=numbers.nbytes, values=values)
+        with stage("pack", round=round, party=self._party) as meter:
+            words = plaintext.pack(numbers)
+            meter.count(bytes=words.nbytes, values=values)
+        with stage("encrypt", round=round, party=self._party) as meter:
+            ciphertext = self._scheme.encrypt(self._key, words, round)
+            meter.count(bytes=self._scheme.payload_bytes(self._public, len(words)), values=values)
+        with stage("frame", round=round, party=self._party) as meter:
+            expectation = Expectation(
+                Kind.CONTRIBUTION,
+                self._scheme.name,
+                self._scheme.parameters.digest,
+                self._public.key_id,
+                codec,
+                round,
+            )
+            payload = self._scheme.serialise(self._public, ciphertext)
+            data = frame.encode(expectation.header((Participant(client, weight),)), payload)
+            meter.count(bytes=len(data), values=values)
+        self.saturated_values = saturated
+        return data

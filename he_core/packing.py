@@ -1,0 +1,103 @@
+"""Integers <-> plaintext words: what lies between the codec and a scheme.
+
+A scheme names its plaintext: `PackedFields` (fields side by side in fixed-size words) or `Reals` (float32, for
+schemes that take real numbers). Both have the same four steps, so nothing above asks which one it holds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from he_core.arith.fields import FieldLayout
+from he_core.codec import Codec
+from he_core.errors import ValueCountError
+
+Words = NDArray[np.uint8]
+"""uint8[word_count, word_bytes]: a plaintext word per row, little-endian."""
+
+
+class Plaintext(Protocol):
+    """The steps between an update and the words a scheme encrypts."""
+
+    @property
+    def word_bytes(self) -> int: ...
+
+    def word_count(self, value_count: int) -> int:
+        """Words that `value_count` values take."""
+        ...
+
+    def quantise(
+        self, codec: Codec, update: NDArray[np.float32], weight: int, noise: np.random.Generator | None
+    ) -> tuple[NDArray, int]:
+        """The scheme's numbers for an update, and how many values saturated."""
+        ...
+
+    def pack(self, numbers: NDArray) -> Words: ...
+
+    def unpack(self, words: Words, value_count: int) -> NDArray: ...
+
+    def dequantise(
+        self, codec: Codec, sums: NDArray, addends: int, total_weight: int
+    ) -> NDArray[np.float32]: ...
+
+
+@dataclass(frozen=True)
+class PackedFields:
+    """Quantised fields with guard bits, `layout.fields_per_word` to a word."""
+
+    layout: FieldLayout
+
+    @property
+    def word_bytes(self) -> int:
+        return self.layout.word_bytes
+
+    def word_count(self, value_count: int) -> int:
+        return self.layout.word_count(value_count)
+
+    def quantise(
+        self, codec: Codec, update: NDArray[np.float32], weight: int, noise: np.random.Generator | None
+    ) -> tuple[NDArray[np.uint32], int]:
+        return codec.quantise(update, weight, noise)
+
+    def pack(self, numbers: NDArray) -> Words:
+        return self.layout.pack(numbers)
+
+    def unpack(self, words: Words, value_count: int) -> NDArray[np.uint32]:
+        return self.layout.unpack(words, value_count)
+
+    def dequantise(
+        self, codec: Codec, sums: NDArray, addends: int, total_weight: int
+    ) -> NDArray[np.float32]:
+        return codec.dequantise(sums, addends, total_weight)
+
+
+@dataclass(frozen=True)
+class Reals:
+    """float32 values as they are, one to a four-byte word."""
+
+    word_bytes: int = 4
+
+    def word_count(self, value_count: int) -> int:
+        return value_count
+
+    def quantise(
+        self, codec: Codec, update: NDArray[np.float32], weight: int, noise: np.random.Generator | None
+    ) -> tuple[NDArray[np.float32], int]:
+        return codec.scale(update, weight), 0
+
+    def pack(self, numbers: NDArray) -> Words:
+        return np.ascontiguousarray(numbers, "<f4").view(np.uint8).reshape(-1, self.word_bytes)
+
+    def unpack(self, words: Words, value_count: int) -> NDArray[np.float32]:
+        if words.shape != (value_count, self.word_bytes):
+            raise ValueCountError(value_count, len(words), "words")
+        return np.ascontiguousarray(words).reshape(-1).view("<f4")
+
+    def dequantise(
+        self, codec: Codec, sums: NDArray, addends: int, total_weight: int
+    ) -> NDArray[np.float32]:
+        return codec.unscale(sums, addends, total_weight)

@@ -1,0 +1,106 @@
+"""The one interface every encryption scheme implements. Additions only: nothing here multiplies ciphertexts.
+
+A scheme object holds parameters and its arithmetic (who computes), never a key. Ciphertexts are scheme-defined
+objects that callers treat as opaque; `add` may reuse the accumulator it is given and nothing else.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from he_core.codec import Codec
+from he_core.errors import ParameterError
+from he_core.keys import PublicBundle, PublicKey, SecretBundle, SecretKey
+from he_core.packing import Plaintext, Words
+from he_core.params import SchemeParameters
+
+Ciphertext = Any
+"""A scheme's ciphertext of a whole vector, in memory."""
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a user chooses a scheme by."""
+
+    encrypts: bool
+    security_bits: int
+    trust: str
+    exact: bool  # sums of quantised values come back exactly
+    summary: str
+
+
+class Scheme(ABC):
+    """Key generation, encryption, addition, decryption and the wire form of one scheme."""
+
+    parameters: SchemeParameters
+    summary: ClassVar[str]
+
+    @property
+    def name(self) -> str:
+        return self.parameters.scheme
+
+    @property
+    @abstractmethod
+    def backend(self) -> str:
+        """Name of the arithmetic in use, for records and tables."""
+
+    @property
+    @abstractmethod
+    def capabilities(self) -> Capabilities: ...
+
+    # --- keys
+
+    @abstractmethod
+    def generate_keys(self) -> SecretBundle:
+        """A fresh key pair from OS entropy."""
+
+    @abstractmethod
+    def public_key(self, bundle: PublicBundle) -> PublicKey:
+        """Validate a bundle from outside. Raises ParameterError where it is not a key of this scheme."""
+
+    @abstractmethod
+    def secret_key(self, bundle: SecretBundle) -> SecretKey:
+        """Validate a bundle from outside. Raises ParameterError where it is not a key of this scheme."""
+
+    # --- vectors
+
+    @abstractmethod
+    def plaintext(self, codec: Codec) -> Plaintext:
+        """How this scheme lays out the values of `codec`."""
+
+    @abstractmethod
+    def encrypt(self, key: PublicKey | SecretKey, words: Words, round: int) -> Ciphertext:
+        """Encrypt plaintext words for `round`; a secret key may take a faster way to the same distribution."""
+
+    @abstractmethod
+    def add(self, key: PublicKey, accumulator: Ciphertext, addend: Ciphertext) -> Ciphertext:
+        """The ciphertext of the sum; `accumulator` may be overwritten, `addend` is not."""
+
+    @abstractmethod
+    def decrypt(self, key: SecretKey, ciphertext: Ciphertext, round: int) -> Words:
+        """The plaintext words of `ciphertext`."""
+
+    # --- wire
+
+    @abstractmethod
+    def payload_bytes(self, key: PublicKey, word_count: int) -> int:
+        """Exact length of the wire form of `word_count` words."""
+
+    @abstractmethod
+    def serialise(self, key: PublicKey, ciphertext: Ciphertext) -> bytes:
+        """The wire form, `payload_bytes` long."""
+
+    @abstractmethod
+    def parse(self, key: PublicKey, payload: memoryview, word_count: int) -> Ciphertext:
+        """Validate a hostile payload of the right length. Raises CiphertextRangeError."""
+
+    def check_bundle(self, bundle: PublicBundle) -> None:
+        """Raise ParameterError where `bundle` belongs to another scheme or other parameters."""
+        if bundle.scheme != self.name:
+            raise ParameterError("key scheme", bundle.scheme, f"this key cannot serve scheme {self.name!r}")
+        if dict(bundle.parameters) != self.parameters.as_dict():
+            raise ParameterError(
+                "key parameters", dict(bundle.parameters), f"the scheme is set to {self.parameters.as_dict()}"
+            )
