@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from he_core import frame
-from he_core.codec import Codec
+from he_core.codec import CodecShape
 from he_core.cost import CostLedger
 from he_core.errors import (
     DuplicateClientError,
@@ -17,7 +17,7 @@ from he_core.errors import (
     TooManyClientsError,
     UnexpectedClientError,
 )
-from he_core.frame import Expectation, Kind, Participant
+from he_core.frame import Expectation, FrameHeader, Kind, Participant
 from he_core.keys import PublicKey, refuse_secret
 from he_core.scheme import Ciphertext, Scheme
 
@@ -25,8 +25,9 @@ from he_core.scheme import Ciphertext, Scheme
 @dataclass
 class _OpenRound:
     round: int
-    codec: Codec
+    shape: CodecShape
     clients: tuple[int, ...] | None
+    codec_digest: bytes | None = None  # pinned by the first contribution
     participants: dict[int, Participant] = field(default_factory=dict)
     total: Ciphertext = None
 
@@ -34,8 +35,9 @@ class _OpenRound:
 class Aggregator:
     """Adds contributions to one sum per round, in the order they arrive, keeping only the sum.
 
-    Rounds only move forward: a round at or before the last one closed is a replay and is refused. Whatever is
-    refused leaves the running sum as it was. A `SecretKey` is refused.
+    Rounds only move forward: a round at or before the last one closed is a replay and is refused. The first
+    contribution fixes the codec's digest; the clip limits behind it stay unknown here. Whatever is refused leaves
+    the running sum as it was. A `SecretKey` is refused.
     """
 
     def __init__(
@@ -60,7 +62,7 @@ class Aggregator:
         """The latest round closed by `result`, or -1; give it back as `last_round` after a restart."""
         return self._last_round
 
-    def open(self, round: int, codec: Codec, clients: Sequence[int] | None = None) -> None:
+    def open(self, round: int, shape: CodecShape, clients: Sequence[int] | None = None) -> None:
         """Start the sum of `round`.
 
         clients: who may contribute; anyone if None. An unfinished earlier round is dropped.
@@ -68,9 +70,9 @@ class Aggregator:
         """
         if round <= self._last_round:
             raise ReplayedRoundError(self._last_round + 1, round)
-        if clients is not None and len(clients) > codec.k_max:
-            raise TooManyClientsError(len(clients), codec.k_max)
-        self._open = _OpenRound(round, codec, None if clients is None else tuple(clients))
+        if clients is not None and len(clients) > shape.k_max:
+            raise TooManyClientsError(len(clients), shape.k_max)
+        self._open = _OpenRound(round, shape, None if clients is None else tuple(clients))
 
     def add(self, data: bytes) -> None:
         """Parse, check and add one contribution.
@@ -81,38 +83,57 @@ class Aggregator:
         scheme, key = self._scheme, self._key
         with self._ledger.stage("parse", round=current.round, party=self._party) as meter:
             parsed = frame.parse(data)
-            self._expect(Kind.CONTRIBUTION, current).check(parsed.header)
+            expectation = Expectation(
+                Kind.CONTRIBUTION,
+                scheme.name,
+                scheme.parameters.digest,
+                key.key_id,
+                current.round,
+                current.shape,
+                current.codec_digest,
+            )
+            expectation.check(parsed.header)
             (participant,) = parsed.header.participants
             self._admit(participant.client, current)
-            words = scheme.plaintext(current.codec).word_count(current.codec.value_count)
+            words = scheme.plaintext(current.shape).word_count(current.shape.value_count)
             expected_bytes = scheme.payload_bytes(key, words)
             if len(parsed.payload) != expected_bytes:
                 raise FrameFieldError("payload_bytes", len(parsed.payload), f"must be {expected_bytes}")
             ciphertext = scheme.parse(key, parsed.payload, words)
-            meter.count(bytes=len(data), values=current.codec.value_count)
+            meter.count(bytes=len(data), values=current.shape.value_count)
         with self._ledger.stage("add", round=current.round, party=self._party) as meter:
             first = current.total is None
             current.total = ciphertext if first else scheme.add(key, current.total, ciphertext)
             current.participants[participant.client] = participant
-            meter.count(bytes=expected_bytes, values=current.codec.value_count)
+            current.codec_digest = parsed.header.codec_digest
+            meter.count(bytes=expected_bytes, values=current.shape.value_count)
 
     def result(self) -> bytes:
         """Close the round: the sum's frame, to be handed to every client. Raises EmptySumError, RoundStateError."""
         current = self._current()
-        if not current.participants:
+        if current.codec_digest is None:
             raise EmptySumError(current.round)
         with self._ledger.stage("frame", round=current.round, party=self._party) as meter:
             participants = tuple(current.participants[client] for client in sorted(current.participants))
-            header = self._expect(Kind.SUM, current).header(participants)
+            header = FrameHeader(
+                Kind.SUM,
+                self._scheme.name,
+                self._scheme.parameters.digest,
+                self._key.key_id,
+                current.round,
+                current.shape,
+                current.codec_digest,
+                participants,
+            )
             data = frame.encode(header, self._scheme.serialise(self._key, current.total))
-            meter.count(bytes=len(data), values=current.codec.value_count)
+            meter.count(bytes=len(data), values=current.shape.value_count)
         self._last_round = current.round
         self._open = None
         return data
 
     def _current(self) -> _OpenRound:
         if self._open is None:
-            raise RoundStateError("no round is open; call open(round, codec) first")
+            raise RoundStateError("no round is open; call open(round, shape) first")
         return self._open
 
     def _admit(self, client: int, current: _OpenRound) -> None:
@@ -120,15 +141,5 @@ class Aggregator:
             raise UnexpectedClientError(client, current.clients)
         if client in current.participants:
             raise DuplicateClientError(client, current.round)
-        if len(current.participants) >= current.codec.k_max:
-            raise TooManyClientsError(len(current.participants) + 1, current.codec.k_max)
-
-    def _expect(self, kind: Kind, current: _OpenRound) -> Expectation:
-        return Expectation(
-            kind,
-            self._scheme.name,
-            self._scheme.parameters.digest,
-            self._key.key_id,
-            current.codec,
-            current.round,
-        )
+        if len(current.participants) >= current.shape.k_max:
+            raise TooManyClientsError(len(current.participants) + 1, current.shape.k_max)

@@ -16,21 +16,70 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from he_core.errors import NonFiniteUpdateError, ParameterError, TooManyClientsError, ValueCountError, WeightError
+from he_core.errors import (
+    NonFiniteUpdateError,
+    ParameterError,
+    TooManyClientsError,
+    ValueCountError,
+    WeightError,
+)
 
 MAX_FIELD_BITS = 32  # the packing kernels hold a field in 32 bits
 MAX_VALUES = 1 << 32
 
 
 @dataclass(frozen=True)
-class Codec:
-    """How a float32 vector becomes integers whose sums of up to `k_max` addends cannot overflow.
+class CodecShape:
+    """The part of a codec that the aggregation server knows: sizes, but not the clip limits.
 
     bits: width b of a quantised value, 2..24 (a float32 holds no more).
     k_max: the most addends a sum may hold; guard bits are ceil(log2(k_max)).
+    value_count: values in an update.
+    weight_reference: the public weight that maps to factor 1; every client's weight is in [1, weight_reference].
+
+    Raises ParameterError.
+    """
+
+    bits: int
+    k_max: int
+    value_count: int
+    weight_reference: int = 1
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.bits <= 24:
+            raise ParameterError("bits", self.bits, "must be in [2, 24]")
+        if not 1 <= self.k_max <= 1 << 24:
+            raise ParameterError("k_max", self.k_max, "must be in [1, 2^24]")
+        if self.field_bits > MAX_FIELD_BITS:
+            reason = (
+                f"with bits={self.bits} a field takes {self.field_bits} bits, over {MAX_FIELD_BITS}; lower either"
+            )
+            raise ParameterError("k_max", self.k_max, reason)
+        if not 1 <= self.value_count <= MAX_VALUES:
+            raise ParameterError("value_count", self.value_count, f"must be in [1, {MAX_VALUES}]")
+        if not 1 <= self.weight_reference < 1 << 63:
+            raise ParameterError("weight_reference", self.weight_reference, "must be in [1, 2^63)")
+
+    @property
+    def field_bits(self) -> int:
+        """Width of a field: value bits plus guard bits."""
+        return self.bits + (self.k_max - 1).bit_length()
+
+    def check_total(self, addends: int, total_weight: int) -> None:
+        """Raise TooManyClientsError or WeightError for a sum that no `addends` contributions can make."""
+        if not 1 <= addends <= self.k_max:
+            raise TooManyClientsError(addends, self.k_max)
+        if not addends <= total_weight <= addends * self.weight_reference:
+            raise WeightError(total_weight, addends * self.weight_reference)
+
+
+@dataclass(frozen=True)
+class Codec:
+    """How a float32 vector becomes integers whose sums of up to `k_max` addends cannot overflow.
+
+    bits, k_max, weight_reference: as in `CodecShape`.
     lengths: values per segment (a segment is usually one tensor); their sum is the vector's length.
     limits: per segment, the largest magnitude represented; larger values saturate and are counted.
-    weight_reference: the public weight that maps to factor 1; every client's weight is in [1, weight_reference].
     rounding: "nearest" (ties to even) or "stochastic" (unbiased).
 
     Raises ParameterError.
@@ -44,36 +93,28 @@ class Codec:
     rounding: Literal["nearest", "stochastic"] = field(default="nearest", compare=False)
 
     def __post_init__(self) -> None:
-        if not 2 <= self.bits <= 24:
-            raise ParameterError("bits", self.bits, "must be in [2, 24]")
-        if not 1 <= self.k_max <= 1 << 24:
-            raise ParameterError("k_max", self.k_max, "must be in [1, 2^24]")
-        if self.field_bits > MAX_FIELD_BITS:
-            raise ParameterError(
-                "k_max", self.k_max, f"with bits={self.bits} a field takes {self.field_bits} bits, over {MAX_FIELD_BITS};"
-                " lower bits or k_max",
-            )  # fmt: skip
+        if any(length < 1 for length in self.lengths):
+            raise ParameterError("lengths", min(self.lengths), "every segment must hold 1 value or more")
         if len(self.lengths) != len(self.limits):
-            raise ParameterError("limits", len(self.limits), f"one limit per segment, of which there are {len(self.lengths)}")
-        if any(length < 1 for length in self.lengths) or not 1 <= self.value_count <= MAX_VALUES:
-            raise ParameterError("lengths", self.value_count, f"segments of 1 or more values, {MAX_VALUES} in all at most")
+            raise ParameterError(
+                "limits", len(self.limits), f"one limit per segment is needed, {len(self.lengths)} in all"
+            )
         for index, limit in enumerate(self.limits):
             if not (math.isfinite(limit) and 2.0**-100 <= limit <= 2.0**100):
                 raise ParameterError(f"limits[{index}]", limit, "must be in [2^-100, 2^100]")
-        if not 1 <= self.weight_reference < 1 << 63:
-            raise ParameterError("weight_reference", self.weight_reference, "must be in [1, 2^63)")
         if self.rounding not in ("nearest", "stochastic"):
             raise ParameterError("rounding", self.rounding, "must be 'nearest' or 'stochastic'")
+        _ = self.shape  # construct or fail
 
     @cached_property
-    def value_count(self) -> int:
-        """Values in an update."""
-        return sum(self.lengths)
+    def shape(self) -> CodecShape:
+        """What the aggregation server may know of this codec."""
+        return CodecShape(self.bits, self.k_max, sum(self.lengths), self.weight_reference)
 
     @property
-    def field_bits(self) -> int:
-        """Width of a field: value bits plus guard bits."""
-        return self.bits + (self.k_max - 1).bit_length()
+    def value_count(self) -> int:
+        """Values in an update."""
+        return self.shape.value_count
 
     @property
     def max_code(self) -> int:
@@ -145,7 +186,7 @@ class Codec:
         """
         if sums.shape != (self.value_count,):
             raise ValueCountError(self.value_count, sums.size)
-        self._check_total(addends, total_weight)
+        self.shape.check_total(addends, total_weight)
         per_segment = np.asarray(self.steps) * (self.weight_reference / total_weight)
         mean = sums.astype(np.float64)
         mean -= addends * self.offset
@@ -161,11 +202,5 @@ class Codec:
         """The weighted mean behind sums of `scale`d updates: float32[value_count]. Raises as `dequantise`."""
         if sums.shape != (self.value_count,):
             raise ValueCountError(self.value_count, sums.size)
-        self._check_total(addends, total_weight)
+        self.shape.check_total(addends, total_weight)
         return (sums * np.float64(self.weight_reference / total_weight)).astype(np.float32)
-
-    def _check_total(self, addends: int, total_weight: int) -> None:
-        if not 1 <= addends <= self.k_max:
-            raise TooManyClientsError(addends, self.k_max)
-        if not addends <= total_weight <= addends * self.weight_reference:
-            raise WeightError(total_weight, addends * self.weight_reference)

@@ -31,12 +31,18 @@ class Decryptor:
         Raises a FrameError subclass for anything but the sum of `round` under this key and codec.
         """
         scheme, public = self._scheme, self._key.public
-        plaintext = scheme.plaintext(codec)
+        plaintext = scheme.plaintext(codec.shape)
         words = plaintext.word_count(codec.value_count)
         with self._ledger.stage("parse", round=round, party=self._party) as meter:
             parsed = frame.parse(data)
             expectation = Expectation(
-                Kind.SUM, scheme.name, scheme.parameters.digest, public.key_id, codec, round
+                Kind.SUM,
+                scheme.name,
+                scheme.parameters.digest,
+                public.key_id,
+                round,
+                codec.shape,
+                codec.digest,
             )
             expectation.check(parsed.header)
             expected_bytes = scheme.payload_bytes(public, words)

@@ -9,7 +9,7 @@ from he_core import frame
 from he_core.codec import Codec
 from he_core.cost import CostLedger
 from he_core.errors import ParameterError
-from he_core.frame import Expectation, Kind, Participant
+from he_core.frame import FrameHeader, Kind, Participant
 from he_core.keys import PublicKey, SecretKey
 from he_core.scheme import Scheme
 
@@ -59,7 +59,7 @@ class Encryptor:
             raise ParameterError("client", client, "must be in [0, 2^32)")
         if not 0 <= round <= MAX_ROUND:
             raise ParameterError("round", round, "must be in [0, 2^64)")
-        plaintext = self._scheme.plaintext(codec)
+        plaintext = self._scheme.plaintext(codec.shape)
         stage = self._ledger.stage
         values = codec.value_count
         with stage("quantise", round=round, party=self._party) as meter:
@@ -72,16 +72,17 @@ class Encryptor:
             ciphertext = self._scheme.encrypt(self._key, words, round)
             meter.count(bytes=self._scheme.payload_bytes(self._public, len(words)), values=values)
         with stage("frame", round=round, party=self._party) as meter:
-            expectation = Expectation(
+            header = FrameHeader(
                 Kind.CONTRIBUTION,
                 self._scheme.name,
                 self._scheme.parameters.digest,
                 self._public.key_id,
-                codec,
                 round,
+                codec.shape,
+                codec.digest,
+                (Participant(client, weight),),
             )
-            payload = self._scheme.serialise(self._public, ciphertext)
-            data = frame.encode(expectation.header((Participant(client, weight),)), payload)
+            data = frame.encode(header, self._scheme.serialise(self._public, ciphertext))
             meter.count(bytes=len(data), values=values)
         self.saturated_values = saturated
         return data

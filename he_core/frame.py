@@ -12,12 +12,13 @@ from dataclasses import dataclass
 
 import google_crc32c
 
-from he_core.codec import MAX_VALUES, Codec
+from he_core.codec import CodecShape
 from he_core.errors import (
     BadMagicError,
     FrameChecksumError,
     FrameFieldError,
     FrameTooLargeError,
+    ParameterError,
     ReplayedRoundError,
     TrailingBytesError,
     TruncatedFrameError,
@@ -65,12 +66,9 @@ class FrameHeader:
     scheme: str
     parameters_digest: bytes
     key_id: bytes
-    codec_digest: bytes
-    bits: int
-    k_max: int
-    weight_reference: int
-    value_count: int
     round: int
+    shape: CodecShape
+    codec_digest: bytes
     participants: tuple[Participant, ...]
 
     @property
@@ -81,30 +79,18 @@ class FrameHeader:
 
 @dataclass(frozen=True)
 class Expectation:
-    """What a receiver knows a frame must be."""
+    """What a receiver knows a frame must be.
+
+    codec_digest: None where it is not known yet, as for the first contribution at the aggregation server.
+    """
 
     kind: Kind
     scheme: str
     parameters_digest: bytes
     key_id: bytes
-    codec: Codec
     round: int
-
-    def header(self, participants: tuple[Participant, ...]) -> FrameHeader:
-        """The header of a frame of our own that meets this expectation."""
-        return FrameHeader(
-            self.kind,
-            self.scheme,
-            self.parameters_digest,
-            self.key_id,
-            self.codec.digest,
-            self.codec.bits,
-            self.codec.k_max,
-            self.codec.weight_reference,
-            self.codec.value_count,
-            self.round,
-            participants,
-        )
+    shape: CodecShape
+    codec_digest: bytes | None
 
     def check(self, header: FrameHeader) -> None:
         """Raise the `FrameMismatchError` subclass of the first difference."""
@@ -120,10 +106,10 @@ class Expectation:
             raise ReplayedRoundError(self.round, header.round)
         if header.round > self.round:
             raise WrongRoundError(self.round, header.round)
-        ours = self.header(header.participants)
-        for name in ("bits", "k_max", "weight_reference", "value_count", "codec_digest"):
-            if getattr(header, name) != getattr(ours, name):
-                raise WrongCodecError(getattr(ours, name), getattr(header, name))
+        if header.shape != self.shape:
+            raise WrongCodecError(self.shape, header.shape)
+        if self.codec_digest is not None and header.codec_digest != self.codec_digest:
+            raise WrongCodecError(self.codec_digest, header.codec_digest)
 
 
 @dataclass(frozen=True)
@@ -140,15 +126,15 @@ def encode(header: FrameHeader, payload: bytes) -> bytes:
         MAGIC,
         VERSION,
         header.kind,
-        header.bits,
-        header.k_max,
+        header.shape.bits,
+        header.shape.k_max,
         header.scheme.encode("ascii"),
         header.parameters_digest,
         header.key_id,
         header.codec_digest,
         header.round,
-        header.value_count,
-        header.weight_reference,
+        header.shape.value_count,
+        header.shape.weight_reference,
         len(payload),
         len(header.participants),
         0,
@@ -192,14 +178,10 @@ def parse(data: bytes | memoryview, max_bytes: int = MAX_FRAME_BYTES) -> Frame:
         raise FrameFieldError("kind", kind, "must be 1 (contribution) or 2 (sum)")
     if reserved != 0:
         raise FrameFieldError("reserved", reserved, "must be 0")
-    if not 2 <= bits <= 24:
-        raise FrameFieldError("bits", bits, "must be in [2, 24]")
-    if not 1 <= k_max <= 1 << 24:
-        raise FrameFieldError("k_max", k_max, "must be in [1, 2^24]")
-    if not 1 <= value_count <= MAX_VALUES:
-        raise FrameFieldError("value_count", value_count, f"must be in [1, {MAX_VALUES}]")
-    if not 1 <= weight_reference < 1 << 63:
-        raise FrameFieldError("weight_reference", weight_reference, "must be in [1, 2^63)")
+    try:
+        shape = CodecShape(bits, k_max, value_count, weight_reference)
+    except ParameterError as error:
+        raise FrameFieldError(error.name, error.value, error.reason) from None
     if not 1 <= participant_count <= min(k_max, MAX_PARTICIPANTS):
         raise FrameFieldError("participants", participant_count, f"must be in [1, K_max={k_max}]")
     if kind == Kind.CONTRIBUTION and participant_count != 1:
@@ -221,12 +203,9 @@ def parse(data: bytes | memoryview, max_bytes: int = MAX_FRAME_BYTES) -> Frame:
         _scheme_name(scheme),
         parameters_digest,
         key_id,
-        codec_digest,
-        bits,
-        k_max,
-        weight_reference,
-        value_count,
         round_index,
+        shape,
+        codec_digest,
         _participants(view, participant_count, weight_reference),
     )
     return Frame(header, view[payload_start : payload_start + payload_bytes])

@@ -40,9 +40,7 @@ class Plaintext(Protocol):
 
     def unpack(self, words: Words, value_count: int) -> NDArray: ...
 
-    def dequantise(
-        self, codec: Codec, sums: NDArray, addends: int, total_weight: int
-    ) -> NDArray[np.float32]: ...
+    def dequantise(self, codec: Codec, sums: NDArray, addends: int, total_weight: int) -> NDArray[np.float32]: ...
 
 
 @dataclass(frozen=True)
@@ -69,9 +67,7 @@ class PackedFields:
     def unpack(self, words: Words, value_count: int) -> NDArray[np.uint32]:
         return self.layout.unpack(words, value_count)
 
-    def dequantise(
-        self, codec: Codec, sums: NDArray, addends: int, total_weight: int
-    ) -> NDArray[np.float32]:
+    def dequantise(self, codec: Codec, sums: NDArray, addends: int, total_weight: int) -> NDArray[np.float32]:
         return codec.dequantise(sums, addends, total_weight)
 
 
@@ -97,7 +93,5 @@ class Reals:
             raise ValueCountError(value_count, len(words), "words")
         return np.ascontiguousarray(words).reshape(-1).view("<f4")
 
-    def dequantise(
-        self, codec: Codec, sums: NDArray, addends: int, total_weight: int
-    ) -> NDArray[np.float32]:
+    def dequantise(self, codec: Codec, sums: NDArray, addends: int, total_weight: int) -> NDArray[np.float32]:
         return codec.unscale(sums, addends, total_weight)

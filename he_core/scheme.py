@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from he_core.codec import Codec
+from he_core.codec import CodecShape
 from he_core.errors import ParameterError
 from he_core.keys import PublicBundle, PublicKey, SecretBundle, SecretKey
 from he_core.packing import Plaintext, Words
@@ -67,8 +67,8 @@ class Scheme(ABC):
     # --- vectors
 
     @abstractmethod
-    def plaintext(self, codec: Codec) -> Plaintext:
-        """How this scheme lays out the values of `codec`."""
+    def plaintext(self, shape: CodecShape) -> Plaintext:
+        """How this scheme lays out values of `shape`."""
 
     @abstractmethod
     def encrypt(self, key: PublicKey | SecretKey, words: Words, round: int) -> Ciphertext:

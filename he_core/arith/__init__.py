@@ -1,0 +1,1 @@
+"""Who computes: arithmetic given to schemes as objects, one file per library or kernel set."""

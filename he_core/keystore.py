@@ -1,0 +1,149 @@
+"""Key files: the public and the secret bundle as separate JSON files, the secret one encrypted if asked.
+
+Secret files are created with mode 0600 and refused with any wider one. Under a passphrase the material is sealed by
+AES-256-GCM with a key from scrypt (RFC 7914; N = 2^17, r = 8, p = 1: the OWASP Password Storage Cheat Sheet's row),
+bound to the public bundle. Without one it lies in the clear, guarded by the file mode alone.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+
+from he_core.errors import KeyFileError, PassphraseError
+from he_core.keys import PublicBundle, SecretBundle
+
+PUBLIC_FORMAT, SECRET_FORMAT = "dcsfl public key 1", "dcsfl secret key 1"
+MAX_KEY_FILE_BYTES = 1 << 22
+SCRYPT_COST, SCRYPT_BLOCK, SCRYPT_LANES = 1 << 17, 8, 1
+
+
+def save_public(path: Path, bundle: PublicBundle) -> None:
+    """Write a public bundle. Raises KeyFileError where `path` exists or cannot be written."""
+    _create(path, {"format": PUBLIC_FORMAT, **_public_document(bundle)}, mode=0o644)
+
+
+def load_public(path: Path) -> PublicBundle:
+    """Read a public bundle. Raises KeyFileError."""
+    return _public_bundle(path, _read(path, PUBLIC_FORMAT))
+
+
+def save_secret(path: Path, bundle: SecretBundle, passphrase: str | None = None) -> None:
+    """Write a secret bundle, mode 0600. Raises KeyFileError where `path` exists or cannot be written."""
+    material = json.dumps(_encode(bundle.material)).encode()
+    document = {"format": SECRET_FORMAT, "public": _public_document(bundle.public)}
+    if passphrase is None:
+        document["material"] = _encode(bundle.material)
+    else:
+        salt, nonce = os.urandom(16), os.urandom(12)
+        sealed = AESGCM(_derive(passphrase, salt)).encrypt(nonce, material, bundle.public.key_id)
+        document["sealed"] = _encode({"salt": salt, "nonce": nonce, "ciphertext": sealed})
+    _create(path, document, mode=0o600)
+
+
+def load_secret(path: Path, passphrase: str | None = None) -> SecretBundle:
+    """Read a secret bundle. Raises KeyFileError, PassphraseError."""
+    document = _read(path, SECRET_FORMAT)
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & 0o077:
+        raise KeyFileError(path, f"mode {mode:04o} lets others read a secret key; run: chmod 600 {path}")
+    public = _public_bundle(path, document.get("public"))
+    if "material" in document:
+        return SecretBundle(public, _decode(path, document["material"]))
+    if passphrase is None:
+        raise PassphraseError(path, "is sealed; give its passphrase")
+    sealed = _decode(path, document.get("sealed"))
+    if set(sealed) != {"salt", "nonce", "ciphertext"} or len(sealed["nonce"]) != 12:
+        raise KeyFileError(path, "its sealed part is damaged")
+    cipher = AESGCM(_derive(passphrase, sealed["salt"]))
+    try:
+        material = cipher.decrypt(sealed["nonce"], sealed["ciphertext"], public.key_id)
+    except InvalidTag:
+        raise PassphraseError(path, "wrong passphrase, or the file was altered") from None
+    return SecretBundle(public, _decode(path, json.loads(material)))
+
+
+def _derive(passphrase: str, salt: bytes) -> bytes:
+    kdf = Scrypt(salt=salt, length=32, n=SCRYPT_COST, r=SCRYPT_BLOCK, p=SCRYPT_LANES)
+    return kdf.derive(passphrase.encode())
+
+
+def _create(path: Path, document: Mapping[str, Any], mode: int) -> None:
+    try:
+        # O_EXCL: an existing key is never overwritten; the mode holds from the first byte on.
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    except FileExistsError:
+        raise KeyFileError(path, "exists; keys are never overwritten, choose another name") from None
+    except OSError as error:
+        raise KeyFileError(path, f"cannot be created: {error.strerror}") from None
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            json.dump(document, file, indent=1)
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise KeyFileError(path, f"cannot be written: {error.strerror}") from None
+
+
+def _read(path: Path, expected_format: str) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_KEY_FILE_BYTES + 1)
+    except OSError as error:
+        raise KeyFileError(path, f"cannot be read: {error.strerror}") from None
+    if len(data) > MAX_KEY_FILE_BYTES:
+        raise KeyFileError(path, f"is over {MAX_KEY_FILE_BYTES} bytes, too large for a key")
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        raise KeyFileError(path, "is not JSON") from None
+    found = document.get("format") if isinstance(document, dict) else None
+    if found != expected_format:
+        raise KeyFileError(path, f"is not a {expected_format!r} file but {found!r}")
+    return document
+
+
+def _public_document(bundle: PublicBundle) -> dict[str, Any]:
+    return {
+        "scheme": bundle.scheme,
+        "parameters": dict(bundle.parameters),
+        "key_id": bundle.key_id.hex(),
+        "material": _encode(bundle.material),
+    }
+
+
+def _public_bundle(path: Path, document: Any) -> PublicBundle:
+    if not isinstance(document, dict):
+        raise KeyFileError(path, "holds no public key")
+    scheme, parameters = document.get("scheme"), document.get("parameters")
+    if not isinstance(scheme, str) or not isinstance(parameters, dict):
+        raise KeyFileError(path, "names no scheme and parameters")
+    bundle = PublicBundle(scheme, parameters, _decode(path, document.get("material")))
+    if bundle.key_id.hex() != document.get("key_id"):
+        raise KeyFileError(path, "its fingerprint does not match its content: altered or damaged")
+    return bundle
+
+
+def _encode(material: Mapping[str, bytes]) -> dict[str, str]:
+    return {name: base64.b64encode(value).decode("ascii") for name, value in material.items()}
+
+
+def _decode(path: Path, encoded: Any) -> dict[str, bytes]:
+    if not isinstance(encoded, dict) or not all(isinstance(value, str) for value in encoded.values()):
+        raise KeyFileError(path, "its key material is damaged")
+    try:
+        return {name: base64.b64decode(value, validate=True) for name, value in encoded.items()}
+    except (binascii.Error, ValueError):
+        raise KeyFileError(path, "its key material is not base64") from None

@@ -1,0 +1,162 @@
+"""(scheme, backend) -> a scheme object. The only place that knows which combinations exist.
+
+Others add schemes through the entry-point group `dcsfl.schemes`: each entry loads a callable that takes the
+`Registry` and calls `register` on it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any
+
+from he_core.errors import BackendUnavailableError, ParameterError, UnknownNameError
+from he_core.params import PaillierParameters, PlainParameters, SchemeParameters, UnquantisedParameters
+from he_core.scheme import Capabilities, Scheme
+
+ENTRY_POINT_GROUP = "dcsfl.schemes"
+
+
+@dataclass(frozen=True)
+class Registration:
+    """How to make one scheme with one backend.
+
+    build: (validated parameters, threads) -> Scheme; imports what it needs.
+    obstacle: None where the backend can run here, else the reason with what to install.
+    """
+
+    parameters: type[SchemeParameters]
+    backend: str
+    build: Callable[[Any, int], Scheme]
+    obstacle: Callable[[], str | None] = lambda: None
+
+    @property
+    def scheme(self) -> str:
+        return self.parameters.scheme
+
+
+@dataclass(frozen=True)
+class Status:
+    """One row of `dcsfl-train schemes`."""
+
+    scheme: str
+    backend: str
+    obstacle: str | None
+    capabilities: Capabilities | None  # None where the backend cannot run here
+
+
+class Registry:
+    """Registrations by scheme, in order of preference."""
+
+    def __init__(self) -> None:
+        self._registrations: dict[str, dict[str, Registration]] = {}
+
+    def register(self, registration: Registration) -> None:
+        """Add a combination. Raises ParameterError where it is taken."""
+        backends = self._registrations.setdefault(registration.scheme, {})
+        if registration.backend in backends:
+            raise ParameterError("backend", registration.backend, f"already registered for {registration.scheme}")
+        backends[registration.backend] = registration
+
+    def create(
+        self,
+        scheme: str,
+        backend: str | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        threads: int = 0,
+    ) -> Scheme:
+        """A scheme object from config values.
+
+        backend: the first one available here if None. threads: 0 means every core this process may use.
+        Raises UnknownNameError, BackendUnavailableError, ParameterError.
+        """
+        if scheme not in self._registrations:
+            raise UnknownNameError("scheme", scheme, list(self._registrations))
+        if threads < 0:
+            raise ParameterError("threads", threads, "must be 0 (every core) or more")
+        registration = self._choose(scheme, backend)
+        literal = registration.parameters.from_literal(parameters or {})
+        return registration.build(literal, threads or len(os.sched_getaffinity(0)))
+
+    def statuses(self) -> list[Status]:
+        """Every combination, and why it cannot run here where it cannot."""
+        found = []
+        for backends in self._registrations.values():
+            for registration in backends.values():
+                obstacle = registration.obstacle()
+                capabilities = (
+                    registration.build(registration.parameters(), 1).capabilities if obstacle is None else None
+                )
+                found.append(Status(registration.scheme, registration.backend, obstacle, capabilities))
+        return found
+
+    def _choose(self, scheme: str, backend: str | None) -> Registration:
+        backends = self._registrations[scheme]
+        if backend is not None:
+            if backend not in backends:
+                raise UnknownNameError(f"backend of scheme {scheme!r}:", backend, list(backends))
+            registration = backends[backend]
+            obstacle = registration.obstacle()
+            if obstacle is not None:
+                raise BackendUnavailableError(scheme, backend, obstacle)
+            return registration
+        obstacles = {}
+        for name, registration in backends.items():
+            obstacle = registration.obstacle()
+            if obstacle is None:
+                return registration
+            obstacles[name] = obstacle
+        raise BackendUnavailableError(scheme, ", ".join(obstacles), "; ".join(obstacles.values()))
+
+
+@cache
+def default() -> Registry:
+    """The registry with everything this installation offers."""
+    registry = Registry()
+    for registration in _own():
+        registry.register(registration)
+    for entry in entry_points(group=ENTRY_POINT_GROUP):
+        entry.load()(registry)
+    return registry
+
+
+def create(
+    scheme: str, backend: str | None = None, parameters: Mapping[str, Any] | None = None, *, threads: int = 0
+) -> Scheme:
+    """`default().create(...)`."""
+    return default().create(scheme, backend, parameters, threads=threads)
+
+
+def _own() -> list[Registration]:
+    def paillier_on_gmpy2(parameters: PaillierParameters, threads: int) -> Scheme:
+        from he_core.arith.paillier_gmpy2 import Gmpy2PaillierArithmetic
+        from he_core.schemes.paillier import Paillier
+
+        return Paillier(parameters, Gmpy2PaillierArithmetic(threads))
+
+    def plain(parameters: PlainParameters, threads: int) -> Scheme:
+        from he_core.schemes.uncovered import Plain
+
+        return Plain(parameters)
+
+    def unquantised(parameters: UnquantisedParameters, threads: int) -> Scheme:
+        from he_core.schemes.uncovered import Unquantised
+
+        return Unquantised(parameters)
+
+    return [
+        Registration(PaillierParameters, "gmpy2", paillier_on_gmpy2, lambda: _missing("gmpy2")),
+        Registration(PlainParameters, "numpy", plain),
+        Registration(UnquantisedParameters, "numpy", unquantised),
+    ]
+
+
+def _missing(module: str) -> str | None:
+    if importlib.util.find_spec(module) is None:
+        return f"the package {module} is not installed; pip install {module}"
+    return None
