@@ -1,0 +1,1 @@
+"""Networks as head, body and tail: `registry.build` makes one, `split` says how the parts fit together."""
