@@ -14,6 +14,7 @@ total = aggregator.result()
 mean = he_core.Decryptor(scheme, scheme.secret_key(keys)).decrypt(total, codec, round=0)
 """
 
+from he_core import registry
 from he_core.aggregation import Aggregator
 from he_core.codec import Codec, CodecShape
 from he_core.cost import CostLedger
@@ -36,4 +37,5 @@ __all__ = [
     "Scheme",
     "SecretBundle",
     "create",
+    "registry",
 ]

@@ -96,7 +96,7 @@ class Aggregator:
             (participant,) = parsed.header.participants
             self._admit(participant.client, current)
             words = scheme.plaintext(current.shape).word_count(current.shape.value_count)
-            expected_bytes = scheme.payload_bytes(key, words)
+            expected_bytes = scheme.payload_bytes(words)
             if len(parsed.payload) != expected_bytes:
                 raise FrameFieldError("payload_bytes", len(parsed.payload), f"must be {expected_bytes}")
             ciphertext = scheme.parse(key, parsed.payload, words)

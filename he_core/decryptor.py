@@ -45,7 +45,7 @@ class Decryptor:
                 codec.digest,
             )
             expectation.check(parsed.header)
-            expected_bytes = scheme.payload_bytes(public, words)
+            expected_bytes = scheme.payload_bytes(words)
             if len(parsed.payload) != expected_bytes:
                 raise FrameFieldError("payload_bytes", len(parsed.payload), f"must be {expected_bytes}")
             ciphertext = scheme.parse(public, parsed.payload, words)

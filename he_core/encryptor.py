@@ -70,7 +70,7 @@ class Encryptor:
             meter.count(bytes=words.nbytes, values=values)
         with stage("encrypt", round=round, party=self._party) as meter:
             ciphertext = self._scheme.encrypt(self._key, words, round)
-            meter.count(bytes=self._scheme.payload_bytes(self._public, len(words)), values=values)
+            meter.count(bytes=self._scheme.payload_bytes(len(words)), values=values)
         with stage("frame", round=round, party=self._party) as meter:
             header = FrameHeader(
                 Kind.CONTRIBUTION,

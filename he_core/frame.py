@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 import struct
 from dataclasses import dataclass
+from itertools import pairwise
 
 import google_crc32c
 
@@ -40,6 +41,7 @@ MAX_PARTICIPANTS = 1 << 16
 # bytes, participants, reserved
 _HEADER = struct.Struct("<8sHBBI16s32s32s32sQQQQII")
 _PARTICIPANT = struct.Struct("<IQ")
+_VERSION = struct.Struct("<H")
 _CHECKSUM = struct.Struct("<I")
 
 
@@ -120,6 +122,11 @@ class Frame:
     payload: memoryview
 
 
+def frame_bytes(payload_bytes: int, participants: int = 1) -> int:
+    """Length of a frame with that payload."""
+    return _HEADER.size + participants * _PARTICIPANT.size + payload_bytes + _CHECKSUM.size
+
+
 def encode(header: FrameHeader, payload: bytes) -> bytes:
     """The bytes of a frame."""
     head = _HEADER.pack(
@@ -149,15 +156,10 @@ def parse(data: bytes | memoryview, max_bytes: int = MAX_FRAME_BYTES) -> Frame:
     max_bytes: refuse frames over this size, in bytes.
     """
     view = memoryview(data).cast("B")
-    if len(view) > max_bytes:
-        raise FrameTooLargeError(len(view), max_bytes)
-    if bytes(view[: len(MAGIC)]) != MAGIC[: len(view)]:
-        raise BadMagicError(bytes(view[: len(MAGIC)]))
-    if len(view) < _HEADER.size:
-        raise TruncatedFrameError(_HEADER.size, len(view))
+    _check_prefix(view, max_bytes)
     (
         _,
-        version,
+        _,
         kind,
         bits,
         k_max,
@@ -172,8 +174,6 @@ def parse(data: bytes | memoryview, max_bytes: int = MAX_FRAME_BYTES) -> Frame:
         participant_count,
         reserved,
     ) = _HEADER.unpack_from(view)
-    if version != VERSION:
-        raise UnsupportedVersionError(version, VERSION)
     if kind not in tuple(Kind):
         raise FrameFieldError("kind", kind, "must be 1 (contribution) or 2 (sum)")
     if reserved != 0:
@@ -187,17 +187,8 @@ def parse(data: bytes | memoryview, max_bytes: int = MAX_FRAME_BYTES) -> Frame:
     if kind == Kind.CONTRIBUTION and participant_count != 1:
         raise FrameFieldError("participants", participant_count, "a contribution has exactly one")
     payload_start = _HEADER.size + participant_count * _PARTICIPANT.size
-    frame_bytes = payload_start + payload_bytes + _CHECKSUM.size
-    if frame_bytes > max_bytes:
-        raise FrameTooLargeError(frame_bytes, max_bytes)
-    if len(view) < frame_bytes:
-        raise TruncatedFrameError(frame_bytes, len(view))
-    if len(view) > frame_bytes:
-        raise TrailingBytesError(frame_bytes, len(view))
-    (announced,) = _CHECKSUM.unpack_from(view, frame_bytes - _CHECKSUM.size)
-    computed = google_crc32c.value(bytes(view[: -_CHECKSUM.size]))
-    if announced != computed:
-        raise FrameChecksumError(computed, announced)
+    payload_end = payload_start + payload_bytes
+    _check_extent(view, frame_bytes(payload_bytes, participant_count), max_bytes)
     header = FrameHeader(
         Kind(kind),
         _scheme_name(scheme),
@@ -208,7 +199,33 @@ def parse(data: bytes | memoryview, max_bytes: int = MAX_FRAME_BYTES) -> Frame:
         codec_digest,
         _participants(view, participant_count, weight_reference),
     )
-    return Frame(header, view[payload_start : payload_start + payload_bytes])
+    return Frame(header, view[payload_start:payload_end])
+
+
+def _check_prefix(view: memoryview, max_bytes: int) -> None:
+    if len(view) > max_bytes:
+        raise FrameTooLargeError(len(view), max_bytes)
+    start = bytes(view[: len(MAGIC)])
+    if start != MAGIC[: len(start)]:
+        raise BadMagicError(start)
+    if len(view) < _HEADER.size:
+        raise TruncatedFrameError(_HEADER.size, len(view))
+    (version,) = _VERSION.unpack_from(view, len(MAGIC))
+    if version != VERSION:
+        raise UnsupportedVersionError(version, VERSION)
+
+
+def _check_extent(view: memoryview, announced_bytes: int, max_bytes: int) -> None:
+    if announced_bytes > max_bytes:
+        raise FrameTooLargeError(announced_bytes, max_bytes)
+    if len(view) < announced_bytes:
+        raise TruncatedFrameError(announced_bytes, len(view))
+    if len(view) > announced_bytes:
+        raise TrailingBytesError(announced_bytes, len(view))
+    (announced,) = _CHECKSUM.unpack_from(view, announced_bytes - _CHECKSUM.size)
+    computed = google_crc32c.value(bytes(view[: -_CHECKSUM.size]))
+    if announced != computed:
+        raise FrameChecksumError(computed, announced)
 
 
 def _scheme_name(padded: bytes) -> str:
@@ -221,7 +238,7 @@ def _scheme_name(padded: bytes) -> str:
 def _participants(view: memoryview, count: int, weight_reference: int) -> tuple[Participant, ...]:
     table = view[_HEADER.size : _HEADER.size + count * _PARTICIPANT.size]
     participants = tuple(Participant(*entry) for entry in _PARTICIPANT.iter_unpack(table))
-    for before, after in zip(participants, participants[1:], strict=False):
+    for before, after in pairwise(participants):
         if after.client <= before.client:
             raise FrameFieldError("participants", after.client, "client ids must be strictly ascending")
     for participant in participants:

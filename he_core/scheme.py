@@ -85,7 +85,7 @@ class Scheme(ABC):
     # --- wire
 
     @abstractmethod
-    def payload_bytes(self, key: PublicKey, word_count: int) -> int:
+    def payload_bytes(self, word_count: int) -> int:
         """Exact length of the wire form of `word_count` words."""
 
     @abstractmethod

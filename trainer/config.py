@@ -24,7 +24,9 @@ class _Section(BaseModel):
 class RunConfig(_Section):
     """Where a run writes and what makes it repeatable."""
 
-    name: str = Field("demo", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="run folder: FOLDER/NAME/TIMESTAMP")
+    name: str = Field(
+        "demo", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="run folder: FOLDER/NAME/TIMESTAMP"
+    )
     folder: Path = Field(Path("runs"), description="parent of all run folders")
     seed: int = Field(42, ge=0, lt=2**63, description="seeds weights, batch order and simulated scanners; never keys")
     threads: int = Field(0, ge=0, description="CPU threads for torch and the engine; 0 means all cores")
@@ -39,10 +41,14 @@ class DataConfig(_Section):
     source: Literal["brain-mri", "folder"] = Field("brain-mri", description="the demo set, or your own folder")
     path: Path | None = Field(None, description="folder source: one sub-folder per site, or one site")
     image_size: int = Field(96, ge=16, le=1024, description="slices are resampled to this many pixels square")
-    clients: int = Field(4, ge=1, description="brain-mri: number of simulated hospitals; folder: ignored, one per site")
+    clients: int = Field(
+        4, ge=1, description="brain-mri: number of simulated hospitals; folder: ignored, one per site"
+    )
     test_fraction: float = Field(0.25, gt=0, lt=1, description="share of each client's subjects or slices held out")
     gap: int = Field(2, ge=0, description="brain-mri: slices dropped between training and test blocks")
-    heterogeneity: float = Field(1.0, ge=0, le=2, description="brain-mri: how far the clients' scanners differ; 0 none")
+    heterogeneity: float = Field(
+        1.0, ge=0, le=2, description="brain-mri: how far the clients' scanners differ; 0 none"
+    )
     max_slices: int | None = Field(None, ge=2, description="at most this many slices a client, for quick runs")
     classes: dict[int, str] | None = Field(None, description="folder: mask value -> class name; found if not given")
 
@@ -51,7 +57,9 @@ class NetworkConfig(_Section):
     """The three-part network."""
 
     name: str = Field("unet", description="a network of trainer/networks: unet (segmentation), redcnn (restoration)")
-    features: tuple[int, ...] = Field((16, 16, 32, 64, 128, 16), description="unet: channels per level, then of the last layer")
+    features: tuple[int, ...] = Field(
+        (16, 16, 32, 64, 128, 16), description="unet: channels per level, then of the last layer"
+    )
     client_levels: int = Field(1, ge=1, le=3, description="unet: resolution levels that stay with the client")
     channels: int = Field(96, ge=1, description="redcnn: channels of every layer")
 
@@ -83,7 +91,9 @@ class MethodConfig(_Section):
     """Which distributed-learning method runs over the parties."""
 
     name: str = Field("dcsfl", description="dcsfl, splitfed-v1, local or centralised")
-    weighting: Literal["uniform", "samples"] = Field("uniform", description="average clients equally, or by sample count")
+    weighting: Literal["uniform", "samples"] = Field(
+        "uniform", description="average clients equally, or by sample count"
+    )
     correction: CorrectionConfig = CorrectionConfig()
 
 
@@ -92,7 +102,9 @@ class EncryptionConfig(_Section):
 
     scheme: str = Field("paillier", description="see `dcsfl-train schemes`; none sends float32 in the clear")
     backend: str | None = Field(None, description="who computes; the scheme's first available backend if not given")
-    parameters: dict[str, Any] = Field(default_factory=dict, description="scheme parameters, such as modulus_bits=3072")
+    parameters: dict[str, Any] = Field(
+        default_factory=dict, description="scheme parameters, such as modulus_bits=3072"
+    )
     bits: Annotated[int, Field(ge=2, le=24)] = Field(16, description="bits per quantised value")
     k_max: int = Field(8, ge=1, description="most clients one sum may hold")
     rounding: Literal["nearest", "stochastic"] = "nearest"

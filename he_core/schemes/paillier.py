@@ -161,8 +161,8 @@ class Paillier(Scheme):
 
     # --- wire
 
-    def payload_bytes(self, key: PublicKey, word_count: int) -> int:
-        return word_count * _paillier(key).ciphertext_bytes
+    def payload_bytes(self, word_count: int) -> int:
+        return word_count * self.parameters.modulus_bits // 4
 
     def serialise(self, key: PublicKey, ciphertext: NDArray[np.uint8]) -> bytes:
         return ciphertext.tobytes()

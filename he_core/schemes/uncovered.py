@@ -69,7 +69,7 @@ class _Uncovered(Scheme):
     def decrypt(self, key: SecretKey, ciphertext: NDArray, round: int) -> Words:
         return np.ascontiguousarray(ciphertext).view(np.uint8).reshape(-1, self.word.itemsize)
 
-    def payload_bytes(self, key: PublicKey, word_count: int) -> int:
+    def payload_bytes(self, word_count: int) -> int:
         return word_count * self.word.itemsize
 
     def serialise(self, key: PublicKey, ciphertext: NDArray) -> bytes:

@@ -1,0 +1,108 @@
+"""Checkpoints: what every party must keep, one folder per party, written so that a crash loses nothing.
+
+    checkpoints/round-0007/{client-0,...,compute,aggregation}/{state.safetensors,state.json}
+    checkpoints/round-0007/run.json
+    checkpoints/{latest,best,final} -> round-0007
+
+A checkpoint is written beside the others under a temporary name and then renamed, and links are replaced, not
+rewritten: at every moment `latest` is whole. Keys are never in a checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors import torch as safetensors
+
+from trainer.errors import CheckpointError
+from trainer.parties.state import PartyState
+
+FORMAT = 1
+LINKS = ("latest", "best", "final")
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything a run goes on from after `round`. progress: what the loop itself must remember, JSON-able."""
+
+    round: int
+    parties: dict[str, PartyState]
+    progress: dict[str, Any]
+
+
+def write(folder: Path, snapshot: Snapshot, links: tuple[str, ...]) -> Path:
+    """Write a checkpoint into `folder` and point `links` to it; older ones without a link are removed.
+
+    Raises CheckpointError where it cannot be written (a full disk, say); the earlier checkpoints are untouched.
+    """
+    target = folder / f"round-{snapshot.round:04d}"
+    partial = folder / f".partial-{target.name}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(partial, ignore_errors=True)
+        for party, state in snapshot.parties.items():
+            (partial / party).mkdir(parents=True)
+            _write_bytes(partial / party / "state.safetensors", safetensors.save(state.tensors))
+            _write_bytes(partial / party / "state.json", json.dumps(state.numbers).encode())
+        run = {"format": FORMAT, "round": snapshot.round, "progress": snapshot.progress}
+        _write_bytes(partial / "run.json", json.dumps(run).encode())
+        shutil.rmtree(target, ignore_errors=True)
+        partial.rename(target)
+        for link in links:
+            _point(folder, link, target.name)
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise CheckpointError(
+            f"cannot write checkpoint {target}: {error.strerror}; earlier checkpoints are whole. "
+            "Free some space, then resume"
+        ) from None
+    _prune(folder)
+    return target
+
+
+def read(checkpoint: Path) -> Snapshot:
+    """Read a checkpoint folder or link. Raises CheckpointError."""
+    try:
+        run = json.loads((checkpoint / "run.json").read_bytes())
+        if run.get("format") != FORMAT:
+            raise CheckpointError(f"{checkpoint} has format {run.get('format')}; this version reads {FORMAT}")
+        parties = {
+            party.name: PartyState(
+                safetensors.load((party / "state.safetensors").read_bytes()),
+                json.loads((party / "state.json").read_bytes()),
+            )
+            for party in sorted(checkpoint.iterdir())
+            if party.is_dir()
+        }
+        return Snapshot(int(run["round"]), parties, run["progress"])
+    except FileNotFoundError as error:
+        raise CheckpointError(f"no whole checkpoint at {checkpoint}: {error.filename} is missing") from None
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise CheckpointError(f"checkpoint {checkpoint} is damaged: {error}") from None
+
+
+def _write_bytes(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _point(folder: Path, link: str, target: str) -> None:
+    temporary = folder / f".{link}"
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(target)
+    temporary.replace(folder / link)
+
+
+def _prune(folder: Path) -> None:
+    kept = {(folder / link).resolve().name for link in LINKS if (folder / link).exists()}
+    for checkpoint in folder.glob("round-*"):
+        if checkpoint.name not in kept:
+            shutil.rmtree(checkpoint, ignore_errors=True)

@@ -1,0 +1,37 @@
+"""DC-SFL and SplitFed V1: a body copy per client; heads and tails averaged under encryption, bodies in plaintext.
+
+SplitFed: Thapa et al., "SplitFed: When federated learning meets split learning", AAAI 2022. DC-SFL adds the dynamic
+weight correction (method.md).
+"""
+
+from __future__ import annotations
+
+from trainer.config import CorrectionConfig, MethodConfig
+from trainer.methods.base import Method, OnBatch, RoundOutcome, train_clients
+from trainer.parties.messages import RoundPlan
+from trainer.parties.parties import Parties
+
+
+class SplitFedV1(Method):
+    """Split-federated averaging without correction."""
+
+    name = "splitfed-v1"
+    averages = True
+
+    def run_round(self, parties: Parties, plan: RoundPlan, on_batch: OnBatch) -> RoundOutcome:
+        losses, train_seconds = train_clients(parties, plan, on_batch)
+        averaging = [parties.averaging(client) for client in plan.clients]
+        parties.aggregation_server.open(plan)
+        saturated = sum(member.contribute(plan) for member in averaging)
+        step = max(member.receive(plan) for member in averaging)
+        parties.compute.average(plan)
+        return RoundOutcome(losses, train_seconds, saturated, step)
+
+
+class DcSfl(SplitFedV1):
+    """The same, with the configured correction applied to head, body and tail after averaging."""
+
+    name = "dcsfl"
+
+    def correction(self, config: MethodConfig) -> CorrectionConfig:
+        return config.correction

@@ -1,0 +1,1 @@
+"""The three kinds of party and the messages between them: the only things that cross."""

@@ -1,0 +1,89 @@
+"""The aggregation server: adds ciphertexts it cannot read. Knows who took part and their sample counts, no more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from he_core import Aggregator, CodecShape, CostLedger, PublicBundle, Scheme
+from he_core import frame as wire
+from he_core.keys import refuse_secret
+from trainer.config import EncryptionConfig
+from trainer.errors import ProtocolError
+from trainer.parties.messages import (
+    ContributionAccepted,
+    EncryptedContribution,
+    EncryptedSum,
+    Message,
+    RoundPlan,
+    SumRequest,
+)
+from trainer.parties.state import PartyState
+
+
+class AggregationServer:
+    """Holds the public bundle alone; refuses a secret one."""
+
+    name = "aggregation"
+
+    def __init__(
+        self,
+        scheme: Scheme,
+        public: PublicBundle,
+        config: EncryptionConfig,
+        value_count: int,
+        ledger: CostLedger,
+    ) -> None:
+        refuse_secret(public, "the aggregation server")
+        self._scheme = scheme
+        self._key = scheme.public_key(public)
+        self._config = config
+        self._value_count = value_count
+        self._ledger = ledger
+        self._aggregator = self._new_aggregator(last_round=-1)
+        self._plan: RoundPlan | None = None
+        self._sum_frame: bytes | None = None  # of the planned round, once closed
+        self._handlers: dict[type, Callable[[Any], Message]] = {
+            EncryptedContribution: self._add,
+            SumRequest: self._sum,
+        }
+
+    def open(self, plan: RoundPlan) -> None:
+        """Start the sum of a round. Raises ReplayedRoundError, TooManyClientsError."""
+        shape = CodecShape(self._config.bits, self._config.k_max, self._value_count, plan.weight_reference)
+        self._aggregator.open(plan.round, shape, plan.clients)
+        self._plan = plan
+        self._sum_frame = None
+
+    def handle(self, message: Message) -> Message:
+        """Answer a client. Raises ProtocolError and the engine's FrameError and AggregationError."""
+        handler = self._handlers.get(type(message))
+        if handler is None:
+            raise ProtocolError(f"the aggregation server takes no {type(message).__name__}")
+        return handler(message)
+
+    def state(self) -> PartyState:
+        """The last closed round: what keeps replays out after a restart."""
+        return PartyState(numbers={"last_round": self._aggregator.last_round})
+
+    def load_state(self, state: PartyState) -> None:
+        """Restore. Raises CheckpointError."""
+        self._aggregator = self._new_aggregator(last_round=state.number("last_round"))
+        self._plan, self._sum_frame = None, None
+
+    def _add(self, message: EncryptedContribution) -> ContributionAccepted:
+        self._aggregator.add(message.frame)
+        header = wire.parse(message.frame).header
+        return ContributionAccepted(header.participants[0].client, header.round)
+
+    def _sum(self, message: SumRequest) -> EncryptedSum:
+        if self._plan is None or message.round != self._plan.round:
+            raise ProtocolError(f"there is no sum of round {message.round} here")
+        if message.client not in self._plan.clients:
+            raise ProtocolError(f"client {message.client} takes no part in round {message.round}")
+        if self._sum_frame is None:
+            self._sum_frame = self._aggregator.result()
+        return EncryptedSum(self._sum_frame)
+
+    def _new_aggregator(self, last_round: int) -> Aggregator:
+        return Aggregator(self._scheme, self._key, ledger=self._ledger, party=self.name, last_round=last_round)

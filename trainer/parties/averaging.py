@@ -1,0 +1,141 @@
+"""A client's side of a round's averaging: update out encrypted, mean in, correction applied."""
+
+from __future__ import annotations
+
+import numpy as np
+from torch import nn
+
+from he_core import Codec, Decryptor, Encryptor
+from he_core import frame as wire
+from he_core.errors import NonFiniteUpdateError
+from trainer.config import EncryptionConfig
+from trainer.correction import Correction
+from trainer.errors import ProtocolError, TrainerError
+from trainer.networks.flatten import FlatLayout
+from trainer.parties.clipping import ClipLimits
+from trainer.parties.messages import (
+    ContributionAccepted,
+    EncryptedContribution,
+    EncryptedSum,
+    RoundPlan,
+    SumRequest,
+)
+from trainer.parties.state import PartyState
+from trainer.transport.in_process import AGGREGATION, Transport
+
+
+class UpdateRefusedError(TrainerError):
+    """An update that must not be averaged; names the client and the tensor."""
+
+
+class EncryptedAveraging:
+    """Averages head and tail of one client with the others', through the aggregation server.
+
+    What is sent is the update (local minus global), clipped, quantised and encrypted; what comes back is the mean
+    update, which every client adds to the same global weights and corrects in the same way.
+    """
+
+    def __init__(
+        self,
+        client: int,
+        head: nn.Module,
+        tail: nn.Module,
+        config: EncryptionConfig,
+        encryptor: Encryptor,
+        decryptor: Decryptor,
+        correction: Correction,
+        transport: Transport,
+        *,
+        initial_limit: float,
+        seed: int,
+    ) -> None:
+        self._client = client
+        self._head, self._tail = head, tail
+        self._config = config
+        self._encryptor, self._decryptor = encryptor, decryptor
+        self._correction = correction
+        self._transport = transport
+        self._seed = seed
+        self._layout = FlatLayout.of(head, tail)
+        self._limits = ClipLimits(self._layout.lengths, initial_limit)
+        self._global = self._layout.flatten(head, tail)
+
+    @property
+    def value_count(self) -> int:
+        """Values in an update."""
+        return self._layout.size
+
+    def contribute(self, plan: RoundPlan) -> int:
+        """Encrypt this client's update and send it. Returns how many values saturated.
+
+        Raises UpdateRefusedError for NaN or infinity; nothing is sent then.
+        """
+        codec = self._codec(plan)
+        update = self._layout.flatten(self._head, self._tail) - self._global
+        try:
+            frame = self._encryptor.encrypt(
+                update,
+                codec,
+                round=plan.round,
+                client=self._client,
+                weight=plan.weight_of(self._client),
+                noise=np.random.default_rng([self._seed, self._client, plan.round])
+                if codec.rounding == "stochastic"
+                else None,
+            )
+        except NonFiniteUpdateError as error:
+            raise UpdateRefusedError(
+                f"client {self._client}, round {plan.round}, tensor {self._layout.names[error.segment]!r}: {error}"
+            ) from None
+        reply = self._transport.request(self._name, AGGREGATION, EncryptedContribution(frame))
+        if reply != ContributionAccepted(self._client, plan.round):
+            raise ProtocolError(f"client {self._client} expected its contribution's receipt, got {reply}")
+        return self._encryptor.saturated_values
+
+    def receive(self, plan: RoundPlan) -> float:
+        """Fetch the sum, decrypt, average, correct, and set head and tail to the result.
+
+        Returns the quantisation step of the mean: the largest over the tensors, in weight units. Raises ProtocolError
+        where the sum is not of this plan's participants; nothing is changed then.
+        """
+        codec = self._codec(plan)
+        reply = self._transport.request(self._name, AGGREGATION, SumRequest(self._client, plan.round))
+        if not isinstance(reply, EncryptedSum):
+            raise ProtocolError(f"client {self._client} expected the sum of round {plan.round}, got {type(reply)}")
+        mean = self._decryptor.decrypt(reply.frame, codec, round=plan.round)
+        summed = wire.parse(reply.frame).header.participants
+        if set(summed) != set(plan.participants):
+            raise ProtocolError(f"round {plan.round} planned {plan.participants}, but the sum holds {summed}")
+        fresh = self._layout.unflatten(self._global + mean)
+        corrected = self._layout.flatten_state(self._correction.correct(fresh, plan.round))
+        self._layout.assign_(self._head, self._tail, corrected)
+        self._global = corrected
+        self._limits.follow(mean)
+        return max(codec.steps)
+
+    def put_state(self, state: PartyState) -> None:
+        """Add what the next round depends on."""
+        tensors, numbers = self._correction.state_dict()
+        state.put("correction", tensors)
+        state.numbers["correction"] = numbers
+        state.numbers["clip_limits"] = list(self._limits.values)
+
+    def load_state(self, state: PartyState) -> None:
+        """Restore after head and tail have been restored: a checkpoint lies between rounds, so they are global."""
+        self._correction.load_state_dict(state.get("correction"), state.number("correction"))
+        self._limits.values = tuple(state.number("clip_limits"))
+        self._global = self._layout.flatten(self._head, self._tail)
+
+    @property
+    def _name(self) -> str:
+        return f"client-{self._client}"
+
+    def _codec(self, plan: RoundPlan) -> Codec:
+        return Codec(
+            bits=self._config.bits,
+            k_max=self._config.k_max,
+            lengths=self._layout.lengths,
+            limits=self._limits.values,
+            weight_reference=plan.weight_reference,
+            rounding=self._config.rounding,
+        )

@@ -1,0 +1,123 @@
+"""The compute server: one body copy per client plus the global body. Sees activations and gradients at the cuts."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trainer.config import TrainingConfig
+from trainer.correction import Correction
+from trainer.errors import ProtocolError
+from trainer.networks.split import Body
+from trainer.parties.client import adam
+from trainer.parties.messages import (
+    BodyActivations,
+    BodyInputGradient,
+    BodyOutputGradient,
+    HeadActivations,
+    InferenceActivations,
+    Message,
+    RoundPlan,
+)
+from trainer.parties.state import PartyState, load_part, put_part
+
+
+class ComputeServer:
+    """Trains a body per client; `average` makes them one again."""
+
+    name = "compute"
+
+    def __init__(
+        self,
+        body: Body,
+        clients: int,
+        training: TrainingConfig,
+        correction: Correction,
+        *,
+        device: torch.device,
+    ) -> None:
+        self._bodies = [copy.deepcopy(body).to(device) for _ in range(clients)]
+        self._optimisers = [adam(own, training) for own in self._bodies]
+        self._correction = correction
+        self._device = device
+        self._waiting: dict[int, tuple[Tensor, Tensor]] = {}  # client -> (h, b) until its gradient comes
+        self._handlers: dict[type, Callable[[Any], Message]] = {
+            HeadActivations: self._forward,
+            BodyOutputGradient: self._backward,
+            InferenceActivations: self._infer,
+        }
+
+    def handle(self, message: Message) -> Message:
+        """Answer a client. Raises ProtocolError."""
+        handler = self._handlers.get(type(message))
+        if handler is None:
+            raise ProtocolError(f"the compute server takes no {type(message).__name__}")
+        return handler(message)
+
+    def average(self, plan: RoundPlan) -> None:
+        """Average the participants' bodies in plaintext, correct the result, and set every copy to it."""
+        weights = {participant.client: participant.weight for participant in plan.participants}
+        total = sum(weights.values())
+        states = {client: self._bodies[client].state_dict() for client in weights}
+        fresh = {
+            name: sum(states[client][name].double() * (weight / total) for client, weight in weights.items()).float()
+            for name in self._bodies[0].state_dict()
+        }
+        corrected = self._correction.correct(fresh, plan.round)
+        for body in self._bodies:
+            body.load_state_dict(corrected)
+
+    def state(self) -> PartyState:
+        """What this server must keep to go on exactly."""
+        state = PartyState()
+        for client, (body, optimiser) in enumerate(zip(self._bodies, self._optimisers, strict=True)):
+            put_part(state, f"body-{client}", body, optimiser)
+        tensors, numbers = self._correction.state_dict()
+        state.put("correction", tensors)
+        state.numbers["correction"] = numbers
+        return state
+
+    def load_state(self, state: PartyState) -> None:
+        """Restore. Raises CheckpointError."""
+        for client, (body, optimiser) in enumerate(zip(self._bodies, self._optimisers, strict=True)):
+            load_part(state, f"body-{client}", body, optimiser)
+        self._correction.load_state_dict(state.get("correction"), state.number("correction"))
+        self._waiting.clear()
+
+    def _forward(self, message: HeadActivations) -> BodyActivations:
+        body = self._body(message.client).train()
+        h = message.activations.detach().to(self._device).requires_grad_()
+        b = body(h)
+        self._waiting[message.client] = (h, b)
+        return BodyActivations(b.detach())
+
+    def _backward(self, message: BodyOutputGradient) -> BodyInputGradient:
+        if message.client not in self._waiting:
+            raise ProtocolError(f"client {message.client} sent a gradient with no batch waiting for it")
+        h, b = self._waiting[message.client]
+        if message.gradient.shape != b.shape:
+            raise ProtocolError(
+                f"client {message.client} sent a gradient of shape {list(message.gradient.shape)}; "
+                f"the body's output has {list(b.shape)}"
+            )
+        del self._waiting[message.client]
+        optimiser = self._optimisers[message.client]
+        optimiser.zero_grad()
+        b.backward(message.gradient.to(self._device))
+        optimiser.step()
+        if h.grad is None:
+            raise ProtocolError("the body does not depend on its input")
+        return BodyInputGradient(h.grad)
+
+    @torch.no_grad()
+    def _infer(self, message: InferenceActivations) -> BodyActivations:
+        return BodyActivations(self._body(message.client).eval()(message.activations.to(self._device)))
+
+    def _body(self, client: int) -> Body:
+        if not 0 <= client < len(self._bodies):
+            raise ProtocolError(f"no client {client}; the compute server serves 0..{len(self._bodies) - 1}")
+        return self._bodies[client]

@@ -1,0 +1,39 @@
+"""The group's key pair: made at the hospitals, or loaded from a folder only they can read. Servers get the public half."""
+
+from __future__ import annotations
+
+import os
+
+from he_core import CostLedger, Scheme, SecretBundle, keystore
+from trainer.config import EncryptionConfig
+from trainer.errors import ConfigError
+
+PASSPHRASE_VARIABLE = "DCSFL_KEY_PASSPHRASE"
+SET_UP_ROUND = -1  # the ledger's row for what happens before round 0
+
+
+def group_keys(scheme: Scheme, config: EncryptionConfig, ledger: CostLedger) -> SecretBundle:
+    """Load `encryption.key_folder`'s keys, or make a pair (and keep it there, if a folder is named).
+
+    Without a folder the pair lives in memory for this run alone; a resumed run makes a new one. Raises the engine's
+    KeyFileError, PassphraseError, and ConfigError for a folder that holds only half a pair.
+    """
+    with ledger.stage("keys", round=SET_UP_ROUND, party="client-0"):
+        if config.key_folder is None:
+            return scheme.generate_keys()
+        passphrase = os.environ.get(PASSPHRASE_VARIABLE)
+        public, secret = config.key_folder / "public.key", config.key_folder / "secret.key"
+        if public.exists() != secret.exists():
+            raise ConfigError(
+                f"encryption.key_folder={config.key_folder} holds only one of public.key and secret.key"
+            )
+        if secret.exists():
+            bundle = keystore.load_secret(secret, passphrase)
+            if keystore.load_public(public).key_id != bundle.public.key_id:
+                raise ConfigError(f"{public} and {secret} are not a pair: their key ids differ")
+            return bundle
+        bundle = scheme.generate_keys()
+        config.key_folder.mkdir(parents=True, exist_ok=True)
+        keystore.save_secret(secret, bundle, passphrase)
+        keystore.save_public(public, bundle.public)
+        return bundle

@@ -1,0 +1,128 @@
+"""Everything that may cross between parties. What a party can see is what its message types contain.
+
+Tensors are detached; in one process they are passed as they are. No message holds an image, a label, an output or a
+plaintext head or tail weight, and none to the aggregation server holds anything but ciphertext, identity, round and
+sample count (method.md, "Parties and what each may see").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from he_core.frame import Participant
+
+# --- client <-> compute server, at the cuts -------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class HeadActivations:
+    """Client -> compute server: h = head(x), [n, c, ...] float32, of one training batch."""
+
+    client: int
+    round: int
+    activations: Tensor
+
+
+@dataclass(frozen=True)
+class BodyActivations:
+    """Compute server -> client: b = body_k(h), or the body's output of an `InferenceActivations`."""
+
+    activations: Tensor
+
+
+@dataclass(frozen=True)
+class BodyOutputGradient:
+    """Client -> compute server: dL/db of the batch whose activations were sent last."""
+
+    client: int
+    round: int
+    gradient: Tensor
+
+
+@dataclass(frozen=True)
+class BodyInputGradient:
+    """Compute server -> client: dL/dh of the same batch."""
+
+    gradient: Tensor
+
+
+@dataclass(frozen=True)
+class InferenceActivations:
+    """Client -> compute server: h of images to evaluate; nothing is learnt from it."""
+
+    client: int
+    activations: Tensor
+
+
+# --- client <-> aggregation server, once a round --------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class EncryptedContribution:
+    """Client -> aggregation server: one frame; identity, round and sample count are in its header."""
+
+    frame: bytes
+
+
+@dataclass(frozen=True)
+class ContributionAccepted:
+    """Aggregation server -> client."""
+
+    client: int
+    round: int
+
+
+@dataclass(frozen=True)
+class SumRequest:
+    """Client -> aggregation server: the sum of a round this client took part in."""
+
+    client: int
+    round: int
+
+
+@dataclass(frozen=True)
+class EncryptedSum:
+    """Aggregation server -> client: one frame."""
+
+    frame: bytes
+
+
+# --- coordination: public to everybody --------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class RoundPlan:
+    """Who takes part in a round, with which public weight (1, or the sample count); known to every party."""
+
+    round: int
+    participants: tuple[Participant, ...]
+
+    @property
+    def clients(self) -> tuple[int, ...]:
+        """Client ids in the plan's order."""
+        return tuple(participant.client for participant in self.participants)
+
+    @property
+    def weight_reference(self) -> int:
+        """The largest weight: the one that is sent at full scale."""
+        return max(participant.weight for participant in self.participants)
+
+    def weight_of(self, client: int) -> int:
+        """The weight of `client`. Raises KeyError."""
+        return {participant.client: participant.weight for participant in self.participants}[client]
+
+
+Message = (
+    HeadActivations
+    | BodyActivations
+    | BodyOutputGradient
+    | BodyInputGradient
+    | InferenceActivations
+    | EncryptedContribution
+    | ContributionAccepted
+    | SumRequest
+    | EncryptedSum
+)
+"""What a transport carries."""

@@ -1,0 +1,189 @@
+"""The loop: train, encrypt, sum, decrypt, correct, evaluate, record, checkpoint; round after round."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from he_core import CostLedger
+from trainer import checkpoint
+from trainer.checkpoint import Snapshot
+from trainer.display import Display
+from trainer.events import EventWriter
+from trainer.experiment import Experiment
+from trainer.parties.keys import SET_UP_ROUND
+from trainer.parties.messages import Participant, RoundPlan
+from trainer.parties.parties import Parties
+from trainer.report import write_report
+from trainer.run_folder import LEDGER, METRICS, RunFolder
+from trainer.transport.in_process import AGGREGATION, COMPUTE
+
+
+@dataclass
+class Progress:
+    """What the loop remembers between rounds, JSON-able as `vars()`."""
+
+    best_score: float | None = None
+    best_round: int | None = None
+    wall_seconds: float = 0.0
+    encryption_seconds: float = 0.0
+
+
+class Run:
+    """One experiment in one run folder, from round 0 or from a checkpoint."""
+
+    def __init__(self, experiment: Experiment, folder: RunFolder, display: Display, events: EventWriter) -> None:
+        self._experiment = experiment
+        self._folder = folder
+        self._display = display
+        self._events = events
+        self._ledger = CostLedger()
+        self._parties = experiment.assemble(self._ledger)
+        self._progress = Progress()
+        self._next_round = 0
+        self._unsaved: Snapshot | None = None
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go on after `snapshot`; rows of later rounds are dropped. Raises CheckpointError."""
+        self._parties.load_states(snapshot.parties)
+        self._progress = Progress(**snapshot.progress)
+        self._next_round = snapshot.round + 1
+        self._folder.keep_rounds(snapshot.round)
+
+    def run(self) -> dict[str, Any]:
+        """Train to the last round; returns the summary that is also in summary.json.
+
+        On KeyboardInterrupt the rounds finished so far are saved, then it is raised again.
+        """
+        rounds = self._experiment.config.training.rounds
+        self._display.begin(self._next_round, rounds, self._batches_per_round())
+        self._folder.append(LEDGER, [cost.as_row() for cost in self._ledger.rows(SET_UP_ROUND)])
+        try:
+            for round_index in range(self._next_round, rounds):
+                self._round(round_index, last=round_index == rounds - 1)
+        except KeyboardInterrupt:
+            self._save(("latest",))
+            self._finish(finished=False)
+            raise
+        return self._finish(finished=True)
+
+    @property
+    def finished_rounds(self) -> int:
+        """Rounds finished so far."""
+        return self._next_round
+
+    @property
+    def parties(self) -> Parties:
+        """The parties as they stand."""
+        return self._parties
+
+    def _round(self, round_index: int, *, last: bool) -> None:
+        experiment, parties = self._experiment, self._parties
+        start = time.perf_counter()
+        sent_before = _traffic(parties)
+        outcome = experiment.method.run_round(parties, self._plan(round_index), self._display.batch)
+        sent = _traffic(parties)
+        self._display.phase("evaluating")
+        evaluation_start = time.perf_counter()
+        evaluation = experiment.method.evaluate(parties, experiment.data)
+        end = time.perf_counter()
+
+        encryption_seconds = self._ledger.elapsed_ns(round_index) / 1e9
+        losses = outcome.train_loss
+        row = {
+            "round": round_index,
+            "train_loss": losses,
+            "train_loss_mean": sum(losses.values()) / len(losses),
+            "evaluation": evaluation,
+            "wall_seconds": end - start,
+            "train_seconds": outcome.train_seconds,
+            "evaluate_seconds": end - evaluation_start,
+            "encryption_seconds": encryption_seconds,
+            "encryption_share": encryption_seconds / (end - start),
+            "cut_bytes": sent[COMPUTE] - sent_before[COMPUTE],
+            "aggregation_bytes": sent[AGGREGATION] - sent_before[AGGREGATION],
+            "saturated_values": outcome.saturated_values,
+            "step": outcome.step,
+        }
+        score = evaluation["mean"][experiment.task.primary]
+        improved = self._progress.best_score is None or score > self._progress.best_score
+        if improved:
+            self._progress.best_score, self._progress.best_round = score, round_index
+        self._progress.wall_seconds += end - start
+        self._progress.encryption_seconds += encryption_seconds
+        # Rows before the checkpoint: a run killed between the two repeats the round and writes its row anew.
+        self._folder.append(METRICS, [row])
+        self._folder.append(LEDGER, [cost.as_row() for cost in self._ledger.rows(round_index)])
+        self._unsaved = Snapshot(round_index, parties.states(), dict(vars(self._progress)))
+        if last or improved or (round_index + 1) % experiment.config.checkpoint.every == 0:
+            self._save(("latest", *(("best",) if improved else ()), *(("final",) if last else ())))
+        self._next_round = round_index + 1
+        self._events.write(row)
+        self._display.round_done(row)
+
+    def _plan(self, round_index: int) -> RoundPlan:
+        by_samples = self._experiment.config.method.weighting == "samples"
+        sizes = [len(samples) for samples in self._parties.training_sets]
+        return RoundPlan(
+            round_index,
+            tuple(Participant(client, size if by_samples else 1) for client, size in enumerate(sizes)),
+        )
+
+    def _batches_per_round(self) -> int:
+        training = self._experiment.config.training
+        sizes = [len(samples) for samples in self._parties.training_sets]
+        return sum(-(-size // training.batch_size) for size in sizes) * training.local_epochs
+
+    def _save(self, links: tuple[str, ...]) -> None:
+        if self._unsaved is not None:
+            checkpoint.write(self._folder.checkpoints, self._unsaved, links)
+            self._unsaved = None
+
+    def _finish(self, *, finished: bool) -> dict[str, Any]:
+        rows = self._folder.rows(METRICS)
+        progress = self._progress
+        summary = {
+            "method": self._experiment.method.name,
+            "rounds": self._next_round,
+            "final": rows[-1]["evaluation"]["mean"] if rows else {},
+            "best_round": progress.best_round,
+            "wall_seconds": progress.wall_seconds,
+            "encryption_seconds": progress.encryption_seconds,
+            "encryption_share": progress.encryption_seconds / progress.wall_seconds if rows else 0.0,
+            "finished": finished,
+        }
+        self._folder.write_json("summary.json", summary)
+        if finished:
+            self._save_examples()
+        if rows:
+            write_report(self._folder.path)
+        return summary
+
+    def _save_examples(self) -> None:
+        """Test images spread over each site, with truth and prediction, for the report."""
+        count = self._experiment.config.run.examples
+        images, targets, predictions, labels = [], [], [], []
+        for index, site in enumerate(self._experiment.data.clients if count else ()):
+            judge = self._experiment.method.judges(self._parties, index)[0]
+            picks = np.unique(np.linspace(0, len(site.test) - 1, count + 2).round().astype(int)[1:-1])
+            predicted = judge.predict(site.test.images[picks])
+            for pick, prediction in zip(picks, predicted, strict=True):
+                images.append(site.test.images[pick, 0].numpy())
+                targets.append(site.test.targets[pick].squeeze(0).numpy())
+                predictions.append(prediction.squeeze(0).numpy())
+                labels.append(f"{site.name} {site.test.identifiers[pick]}")
+        if images:
+            np.savez_compressed(
+                self._folder.path / "examples.npz",
+                images=np.stack(images),
+                targets=np.stack(targets),
+                predictions=np.stack(predictions),
+                labels=np.array(labels),
+            )
+
+
+def _traffic(parties: Parties) -> dict[str, int]:
+    return {server: parties.transport.bytes_with(server) for server in (COMPUTE, AGGREGATION)}

@@ -1,0 +1,1 @@
+"""How messages travel. In one process they are handed over as they are."""
