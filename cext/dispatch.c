@@ -1,0 +1,45 @@
+#include "dispatch.h"
+
+#include <string.h>
+
+#include "cpu.h"
+
+#ifdef DCSFL_HAVE_AVX2
+#define PACK_AVX2 (&dcsfl_pack_avx2)
+#else
+#define PACK_AVX2 NULL
+#endif
+
+/* Names stay in the table where their code is not built, so a cap written for one machine is valid on all. */
+static const struct dcsfl_target targets[] = {
+    {"portable", 0, &dcsfl_pack_portable},
+    {"avx2", DCSFL_CPU_AVX2, PACK_AVX2},
+};
+
+static const size_t target_count = sizeof targets / sizeof targets[0];
+
+const struct dcsfl_target *dcsfl_targets(size_t *count) {
+    *count = target_count;
+    return targets;
+}
+
+int dcsfl_target_runs(const struct dcsfl_target *target, uint32_t features) {
+    return target->pack != NULL && (target->required_features & ~features) == 0;
+}
+
+const struct dcsfl_target *dcsfl_target_find(const char *name) {
+    for (size_t i = 0; i < target_count; i++)
+        if (strcmp(targets[i].name, name) == 0)
+            return &targets[i];
+    return NULL;
+}
+
+const struct dcsfl_target *dcsfl_target_select(const struct dcsfl_target *cap, uint32_t features) {
+    const struct dcsfl_target *best = &targets[0];
+    const size_t allowed = cap == NULL ? target_count : (size_t)(cap - targets) + 1;
+
+    for (size_t i = 1; i < allowed; i++)
+        if (dcsfl_target_runs(&targets[i], features))
+            best = &targets[i];
+    return best;
+}
