@@ -1,0 +1,63 @@
+"""Quantities as text."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from trainer.report import formats
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0 s"),
+        (4.12e-4, "412 µs"),
+        (0.038, "38.0 ms"),
+        (0.9996, "1.00 s"),
+        (9.274, "9.27 s"),
+        (59.94, "59.9 s"),
+        (59.96, "1 min 00 s"),
+        (185.2, "3 min 05 s"),
+        (7_860, "2 h 11 min"),
+        (None, formats.MISSING),
+        (math.inf, formats.MISSING),
+    ],
+)
+def test_seconds_are_said_in_the_fitting_unit(value, text):
+    assert formats.seconds(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1_000, "1.00 kB"),
+        (999_600, "1.00 MB"),
+        (12_345_678, "12.3 MB"),
+        (2.5e12, "2.50 TB"),
+    ],
+)
+def test_bytes_are_said_in_decimal_units(value, text):
+    assert formats.bytes_(value) == text
+
+
+@pytest.mark.parametrize(("share", "text"), [(0, "0.0 %"), (0.17, "17.0 %"), (0.0052, "0.52 %"), (1e-6, "< 0.01 %")])
+def test_small_shares_keep_digits(share, text):
+    assert formats.percent(share) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "name", "text"),
+    [(0.8614, "dice", "0.861"), (33.456, "psnr", "33.46"), (0.012345, "rmse", "0.0123"), (math.nan, "dice", "–")],  # noqa: RUF001
+)
+def test_metrics_have_their_customary_digits(value, name, text):
+    assert formats.metric(value, name) == text
+
+
+def test_metric_titles_name_class_and_unit():
+    assert formats.metric_title("dice/grey") == "Dice, grey"
+    assert formats.metric_title("psnr", unit=True) == "PSNR (dB)"
+    assert formats.metric_title("hd95") == "hd95"

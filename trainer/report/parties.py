@@ -1,0 +1,136 @@
+"""Who saw what: what each party of this run held, received and was kept from, in words; and what stays unprotected.
+
+Derived from the run's own files: which party holds which part, whether anything was aggregated, and the scheme.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from trainer.report.run_folder import RunRecord
+
+CLIENT = "client"
+CLEAR_SCHEMES = ("none", "plain")
+"""Schemes that send updates readable: float32 as it is, or the engine's pipeline without encryption."""
+
+POOLING_METHODS = ("centralised",)
+"""Methods for which the clients' images are brought together in one place."""
+
+
+@dataclass(frozen=True)
+class PartyView:
+    """One party: what it holds, what it is sent, what it never gets."""
+
+    name: str
+    holds: str
+    sees: str
+    never: str
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """What crossed between parties in this run."""
+
+    clients: int
+    split: bool
+    aggregated: bool
+    encrypted: bool
+    pooled: bool
+    client_parts: str
+    server_parts: str
+
+    @property
+    def updates_in_clear(self) -> bool:
+        """Whether the aggregation server could read the clients' updates."""
+        return self.aggregated and not self.encrypted
+
+
+def exposure(run: RunRecord) -> Exposure:
+    """What crossed between the parties of `run`, by its files."""
+    aggregated = any(entry.aggregation_bytes > 0 for entry in run.rounds)
+    elsewhere = [part.part for part in run.parts.parts if part.party != CLIENT]
+    return Exposure(
+        clients=len(run.data.clients),
+        split=bool(elsewhere) and any(entry.cut_bytes > 0 for entry in run.rounds),
+        aggregated=aggregated,
+        encrypted=aggregated and run.settings.encryption.scheme not in CLEAR_SCHEMES,
+        pooled=run.settings.method.name in POOLING_METHODS,
+        client_parts=_and([part.part for part in run.parts.parts if part.party == CLIENT]),
+        server_parts=_and(elsewhere),
+    )
+
+
+def party_views(seen: Exposure) -> list[PartyView]:
+    """The parties that took part, the client first."""
+    views = [_client(seen)]
+    if seen.split:
+        copies = ", one copy per client" + (", and their average" if seen.aggregated else "")
+        views.append(
+            PartyView(
+                "Compute server",
+                f"{seen.server_parts}{copies}",
+                "activations and gradients at the cuts, in the clear",
+                f"images, labels, outputs, the weights of {seen.client_parts}, any key",
+            )
+        )
+    if seen.aggregated:
+        views.append(_aggregation_server(seen))
+    return views
+
+
+def unprotected(seen: Exposure) -> list[str]:
+    """The limits of the protection in this run, a sentence or two each."""
+    limits = []
+    if seen.pooled:
+        limits.append("The clients' images were pooled in one place: this is a baseline without data separation.")
+    if seen.updates_in_clear:
+        limits.append(
+            f"This run did not encrypt. The aggregation server received the updates of {seen.client_parts} readable."
+        )
+    if seen.split:
+        limits.append(
+            "Activations and gradients at the cuts are not encrypted. The compute server reads them, and inputs may "
+            "be rebuilt in part from activations alone; more layers at the client tend to make that harder."
+        )
+    if seen.aggregated:
+        limits.append(
+            f"The aggregated model is not protected. Every client gets the averaged {seen.client_parts}, and what a "
+            "trained model tells about the images it was trained on, it tells whoever holds it. No differential "
+            "privacy is added."
+        )
+        limits.append("The aggregation server knows who took part, when, and with how many images.")
+    if seen.encrypted:
+        limits.append(
+            "Clients that share one secret key must not collude with the aggregation server: that key and another "
+            "client's ciphertext together give away its update."
+        )
+        limits.append(
+            "Encryption hides the updates; by itself it does not show that the server added each of them just once."
+        )
+    if not seen.aggregated and not seen.pooled:
+        limits.append("Nothing was aggregated in this run, so nothing was encrypted either.")
+    return limits
+
+
+def _client(seen: Exposure) -> PartyView:
+    parts = seen.client_parts if seen.split else "the whole network"
+    keys = "; the keys, public and secret" if seen.encrypted else ""
+    data = "the images and labels of all clients" if seen.pooled else "its images and labels"
+    received = []
+    if seen.split:
+        received.append(f"the output of {seen.server_parts} and the gradient at its own cut")
+    if seen.aggregated:
+        total = "the encrypted sum, which it decrypts" if seen.encrypted else "the sum"
+        received.append(f"{total}: the average of {seen.client_parts}")
+    others = "nothing is kept apart" if seen.pooled else "another client's data, activations or update"
+    return PartyView("Client", f"{data}; {parts}{keys}", "; ".join(received) or "nothing from others", others)
+
+
+def _aggregation_server(seen: Exposure) -> PartyView:
+    sees = "ciphertexts" if seen.encrypted else f"updates of {seen.client_parts}, in the clear"
+    never = "any readable weight, any key that decrypts" if seen.encrypted else "images, labels, activations"
+    return PartyView("Aggregation server", "the running sum", f"{sees}; who took part; sample counts", never)
+
+
+def _and(names: list[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
