@@ -1,0 +1,163 @@
+"""The demo set: axial slices of the MNI ICBM152 2009a brain template, as the nilearn package carries it.
+
+One brain is shared out to simulated hospitals: each gets its own slices and its own simulated scanner. It is a
+template, the average of 152 people, not a patient; what is learnt here says nothing about patients.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from trainer.config import DataConfig
+from trainer.data.federated import ClientData, FederatedData, SampleSet, Task
+from trainer.data.scanner import Scanner, draw_scanner, noise_generator
+from trainer.data.slices import Image, Labels, fit_image, fit_labels, seen_from_above, zscore
+from trainer.data.splitting import Split, limited, split_slices
+from trainer.errors import DataError
+
+CLASS_NAMES = ("background", "other brain", "grey matter", "white matter")
+PROVENANCE = """\
+brain-mri: MNI ICBM152 2009a symmetric template (T1, grey and white matter maps, 1 mm), read from the installed
+nilearn package (BSD-3-Clause). Template: Fonov et al., NeuroImage 54(1), 2011, doi 10.1016/j.neuroimage.2010.07.033;
+copyright Louis Collins, McConnell Brain Imaging Centre, McGill University; permissive, keep the copyright notice.
+Caveats: the average of 152 brains, not a patient; all clients share this one brain and differ by their slices and
+their simulated scanners; labels are thresholded tissue probabilities, not a reader's contours."""
+
+MIN_TISSUE_VOXELS = 500  # grey and white voxels (mm^2) a slice must hold; below, a slice is a few pixels of cortex
+MARGIN_VOXELS = 4  # kept around the brain on every side
+RESTORATION_NOISE = 0.05  # every scanner's noise for restoration: at heterogeneity 0 there is still noise to remove
+_FILE = "mni_icbm152_{}_tal_nlin_sym_09a_converted.nii.gz"
+
+
+@dataclass(frozen=True)
+class Template:
+    """The slices in use, from the lowest up, seen from above with the nose at the top.
+
+    `images`: float32[n, h, w] in [0, 1]. `labels`: int64[n, h, w], indices of CLASS_NAMES. `axial_indices`: n
+    positions along the volume's inferior-superior axis, consecutive.
+    """
+
+    images: npt.NDArray[np.float32]
+    labels: npt.NDArray[np.int64]
+    axial_indices: tuple[int, ...]
+
+
+def load(data: DataConfig, task: Task, seed: int) -> FederatedData:
+    """The demo set for `data.clients` hospitals; images float32[n, 1, s, s] with s = `data.image_size`.
+
+    Segmentation: images z-scored per slice, targets are indices of CLASS_NAMES. Restoration: the target is the
+    slice as the client's scanner would show it without blur and noise, the image is the one with them; both
+    in [0, 1]. Raises DataError if nilearn's files are missing or the slices do not suffice for the clients.
+    """
+    template = read_template(template_files())
+    splits = split_slices(len(template.axial_indices), data.clients, data.test_fraction, data.gap)
+    noise_floor = RESTORATION_NOISE if task == "restoration" else 0.0
+    clients = []
+    for client, split in enumerate(splits):
+        scanner = draw_scanner(seed, client, data.heterogeneity, noise_floor)
+        kept = limited(split, data.max_slices)
+        train, test = (
+            _scan(template, positions, scanner, task, (data.image_size, seed, client))
+            for positions in (kept.train, kept.test)
+        )
+        clients.append(ClientData(f"hospital-{client + 1}", scanner.describe(), train, test))
+    return FederatedData(
+        task=task,
+        class_names=CLASS_NAMES if task == "segmentation" else (),
+        clients=tuple(clients),
+        provenance=PROVENANCE,
+        notes=_notes(template, splits, data),
+    )
+
+
+def template_files() -> dict[str, Path]:
+    """Paths of the T1 template ("t1") and the grey ("gm") and white ("wm") matter maps.
+
+    Found without importing nilearn, which would load scikit-learn for three files. Raises DataError if missing.
+    """
+    found = importlib.util.find_spec("nilearn")
+    if found is None or not found.submodule_search_locations:
+        raise DataError('the brain-mri images come with the nilearn package: pip install "dcsfl[demo]"')
+    folder = Path(found.submodule_search_locations[0]) / "datasets" / "data"
+    files = {name: folder / _FILE.format(name) for name in ("t1", "gm", "wm")}
+    missing = [file.name for file in files.values() if not file.is_file()]
+    if missing:
+        raise DataError(
+            f'the installed nilearn lacks {", ".join(missing)}; a version that has them: pip install "dcsfl[demo]"'
+        )
+    return files
+
+
+def read_template(files: dict[str, Path]) -> Template:
+    """The axial slices with at least MIN_TISSUE_VOXELS of grey and white matter, cropped to the brain.
+
+    The T1 template is already stripped of the skull: it is exactly zero outside the template's brain mask, so
+    brain is where it is not. A brain voxel is grey or white by the larger probability if that is at least 0.5,
+    and otherwise "other brain" (ventricles and other fluid, and what the two maps leave undecided).
+    """
+    t1, grey, white = (_canonical(files[name]) for name in ("t1", "gm", "wm"))
+    brain = t1 > 0
+    labels = brain.astype(np.int64)
+    labels[brain & (grey >= 0.5) & (grey >= white)] = CLASS_NAMES.index("grey matter")
+    labels[brain & (white >= 0.5) & (white > grey)] = CLASS_NAMES.index("white matter")
+    with_tissue = np.flatnonzero((labels >= CLASS_NAMES.index("grey matter")).sum(axis=(0, 1)) >= MIN_TISSUE_VOXELS)
+    axial = range(int(with_tissue[0]), int(with_tissue[-1]) + 1)
+    box = tuple(_extent(np.asarray(brain.any(axis=other))) for other in ((1, 2), (0, 2)))
+    cut = (*box, slice(axial.start, axial.stop))
+    return Template(seen_from_above(t1[cut]), seen_from_above(labels[cut]), tuple(axial))
+
+
+def _canonical(file: Path) -> npt.NDArray[np.float32]:
+    """A volume float32[right, anterior, superior] in [0, 1]; the files hold 0 to 255."""
+    volume = nibabel.as_closest_canonical(nibabel.load(file))
+    return np.asarray(volume.dataobj, dtype=np.float32) / 255.0
+
+
+def _extent(occupied: npt.NDArray[np.bool_]) -> slice:
+    where = np.flatnonzero(occupied)
+    return slice(max(0, int(where[0]) - MARGIN_VOXELS), int(where[-1]) + 1 + MARGIN_VOXELS)
+
+
+def _scan(
+    template: Template, positions: tuple[int, ...], scanner: Scanner, task: Task, key: tuple[int, int, int]
+) -> SampleSet:
+    """The slices at `positions` through `scanner`; `key` is (image size, seed, client)."""
+    size, seed, client = key
+    images: list[Image] = []
+    targets: list[Image | Labels] = []
+    for position in positions:
+        axial = template.axial_indices[position]
+        clean = scanner.expose(scanner.orient(fit_image(template.images[position], size)))
+        seen = scanner.acquire(clean, noise_generator(seed, client, axial))
+        if task == "segmentation":
+            images.append(zscore(seen))
+            targets.append(scanner.orient(fit_labels(template.labels[position], size)))
+        else:
+            images.append(np.clip(seen, 0.0, 1.0))
+            targets.append(clean)
+    target = torch.from_numpy(np.stack(targets))
+    return SampleSet(
+        images=torch.from_numpy(np.stack(images))[:, None],
+        targets=target if task == "segmentation" else target[:, None],
+        identifiers=tuple(f"slice-{template.axial_indices[position]:03d}" for position in positions),
+    )
+
+
+def _notes(template: Template, splits: tuple[Split, ...], data: DataConfig) -> tuple[str, ...]:
+    first, last = template.axial_indices[0], template.axial_indices[-1]
+    used = sum(len(split.train) + len(split.test) for split in splits)
+    notes = [
+        f"axial slices {first} to {last} in use: others hold under {MIN_TISSUE_VOXELS} mm^2 of grey and white matter",
+        f"{len(template.axial_indices) - used} of {len(template.axial_indices)} slices dropped: {data.gap} on either "
+        "side of each test block, so that no client's training slice is next to any client's test slice",
+    ]
+    if data.max_slices is not None:
+        notes.append(f"data.max_slices={data.max_slices}: training slices thinned evenly, test slices in proportion")
+    return tuple(notes)
