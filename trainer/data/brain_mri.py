@@ -26,7 +26,8 @@ CLASS_NAMES = ("background", "other brain", "grey matter", "white matter")
 PROVENANCE = """\
 brain-mri: MNI ICBM152 2009a symmetric template (T1, grey and white matter maps, 1 mm), read from the installed
 nilearn package (BSD-3-Clause). Template: Fonov et al., NeuroImage 54(1), 2011, doi 10.1016/j.neuroimage.2010.07.033;
-copyright Louis Collins, McConnell Brain Imaging Centre, McGill University; permissive, keep the copyright notice.
+copyright Louis Collins, McConnell Brain Imaging Centre, McGill University, whose page for the template grants use,
+copying and distribution under its notice; nilearn's own description calls the licence unknown.
 Caveats: the average of 152 brains, not a patient; all clients share this one brain and differ by their slices and
 their simulated scanners; labels are thresholded tissue probabilities, not a reader's contours."""
 

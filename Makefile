@@ -1,0 +1,53 @@
+# Task runner. `make demo` and `make test` each take a fresh clone all the way; the others are for daily work.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+# meson-python looks for meson and ninja on PATH
+export PATH := $(abspath $(BIN)):$(PATH)
+
+BUILD_TOOLS := "meson-python>=0.17,<0.23" "meson>=1.4" "ninja>=1.11"
+
+.PHONY: help demo test quick lint format types bench clean
+
+help:  ## list the tasks
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+demo: $(VENV)/.demo  ## install, train the demo and write its report
+	$(BIN)/dcsfl-train run
+
+test: $(VENV)/.dev lint types  ## install everything for development, lint, check types, run every test
+	$(BIN)/python -m pytest -q
+
+quick: $(VENV)/.dev  ## the tests that take seconds
+	$(BIN)/python -m pytest -q -m "not slow"
+
+lint: $(VENV)/.dev  ## formatter and linter, changing nothing
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+format: $(VENV)/.dev  ## let formatter and linter mend what they can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+types: $(VENV)/.dev  ## type checker
+	$(BIN)/mypy
+
+bench: $(VENV)/.dev  ## benchmarks, timed, into .benchmarks/
+	$(BIN)/python -m pytest bench -q --benchmark-enable --benchmark-only --benchmark-autosave
+
+$(VENV)/.tools:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check $(BUILD_TOOLS)
+	@touch $@
+
+# Editable and without build isolation: the C kernels are rebuilt when their sources change.
+$(VENV)/.demo: $(VENV)/.tools pyproject.toml meson.build
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[demo]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.tools pyproject.toml meson.build
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[dev]'
+	@touch $@
+
+clean:  ## remove everything that was built
+	rm -rf $(VENV) build
