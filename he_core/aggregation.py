@@ -82,7 +82,8 @@ class Aggregator:
         current = self._current()
         scheme, key = self._scheme, self._key
         with self._ledger.stage("parse", round=current.round, party=self._party) as meter:
-            parsed = frame.parse(data)
+            # A buffer that the caller reuses must not change the sum behind our back; no copy is made of `bytes`.
+            parsed = frame.parse(bytes(data))
             expectation = Expectation(
                 Kind.CONTRIBUTION,
                 scheme.name,

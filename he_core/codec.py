@@ -161,10 +161,13 @@ class Codec:
         """Weight, clip and round `update` to offset-binary fields.
 
         Returns uint32[value_count], each in [1, 2^bits), and the number of values that saturated.
-        `noise` drives stochastic rounding (OS entropy if None). Raises as `check`.
+        `noise` drives stochastic rounding (OS entropy if None) and is not used by rounding to nearest. Raises as
+        `check`.
         """
         self.check(update, weight)
-        if self.rounding == "stochastic" and noise is None:
+        if self.rounding == "nearest":
+            noise = None
+        elif noise is None:
             noise = np.random.default_rng()
         fields = np.empty(self.value_count, np.uint32)
         saturated = 0

@@ -35,7 +35,8 @@ def save_public(path: Path, bundle: PublicBundle) -> None:
 
 def load_public(path: Path) -> PublicBundle:
     """Read a public bundle. Raises KeyFileError."""
-    return _public_bundle(path, _read(path, PUBLIC_FORMAT))
+    document, _ = _read(path, PUBLIC_FORMAT)
+    return _public_bundle(path, document)
 
 
 def save_secret(path: Path, bundle: SecretBundle, passphrase: str | None = None) -> None:
@@ -53,8 +54,7 @@ def save_secret(path: Path, bundle: SecretBundle, passphrase: str | None = None)
 
 def load_secret(path: Path, passphrase: str | None = None) -> SecretBundle:
     """Read a secret bundle. Raises KeyFileError, PassphraseError."""
-    document = _read(path, SECRET_FORMAT)
-    mode = stat.S_IMODE(path.stat().st_mode)
+    document, mode = _read(path, SECRET_FORMAT)
     if mode & 0o077:
         raise KeyFileError(path, f"mode {mode:04o} lets others read a secret key; run: chmod 600 {path}")
     public = _public_bundle(path, document.get("public"))
@@ -75,10 +75,12 @@ def load_secret(path: Path, passphrase: str | None = None) -> SecretBundle:
 
 def _derive(passphrase: str, salt: bytes) -> bytes:
     kdf = Scrypt(salt=salt, length=32, n=SCRYPT_COST, r=SCRYPT_BLOCK, p=SCRYPT_LANES)
-    return kdf.derive(passphrase.encode())
+    # Python turns undecodable bytes of an environment variable or a terminal into lone surrogates.
+    return kdf.derive(passphrase.encode(errors="surrogatepass"))
 
 
 def _create(path: Path, document: Mapping[str, Any], mode: int) -> None:
+    text = json.dumps(document, indent=1) + "\n"  # before the file exists: nothing is left behind if it fails
     try:
         # O_EXCL: an existing key is never overwritten; the mode holds from the first byte on.
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
@@ -88,8 +90,7 @@ def _create(path: Path, document: Mapping[str, Any], mode: int) -> None:
         raise KeyFileError(path, f"cannot be created: {error.strerror}") from None
     try:
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            json.dump(document, file, indent=1)
-            file.write("\n")
+            file.write(text)
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
@@ -97,9 +98,11 @@ def _create(path: Path, document: Mapping[str, Any], mode: int) -> None:
         raise KeyFileError(path, f"cannot be written: {error.strerror}") from None
 
 
-def _read(path: Path, expected_format: str) -> dict[str, Any]:
+def _read(path: Path, expected_format: str) -> tuple[dict[str, Any], int]:
+    """The document of a key file, and the mode of the very file it was read from."""
     try:
         with path.open("rb") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             data = file.read(MAX_KEY_FILE_BYTES + 1)
     except OSError as error:
         raise KeyFileError(path, f"cannot be read: {error.strerror}") from None
@@ -111,8 +114,9 @@ def _read(path: Path, expected_format: str) -> dict[str, Any]:
         raise KeyFileError(path, "is not JSON") from None
     found = document.get("format") if isinstance(document, dict) else None
     if found != expected_format:
-        raise KeyFileError(path, f"is not a {expected_format!r} file but {found!r}")
-    return document
+        shown = repr(found) if isinstance(found, str) else "of no known format"
+        raise KeyFileError(path, f"is not a {expected_format!r} file but {shown}")
+    return document, mode
 
 
 def _public_document(bundle: PublicBundle) -> dict[str, Any]:
@@ -131,7 +135,11 @@ def _public_bundle(path: Path, document: Any) -> PublicBundle:
     if not isinstance(scheme, str) or not isinstance(parameters, dict):
         raise KeyFileError(path, "names no scheme and parameters")
     bundle = PublicBundle(scheme, parameters, _decode(path, document.get("material")))
-    if bundle.key_id.hex() != document.get("key_id"):
+    try:
+        key_id = bundle.key_id.hex()
+    except RecursionError:  # parameters nested just less deeply than the JSON parser allows
+        raise KeyFileError(path, "its parameters are nested too deeply") from None
+    if key_id != document.get("key_id"):
         raise KeyFileError(path, "its fingerprint does not match its content: altered or damaged")
     return bundle
 

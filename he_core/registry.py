@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -19,6 +20,7 @@ from he_core.params import PaillierParameters, PlainParameters, SchemeParameters
 from he_core.scheme import Capabilities, Scheme
 
 ENTRY_POINT_GROUP = "dcsfl.schemes"
+SCHEME_NAME = re.compile(r"[!-~]{1,16}")  # as frames carry it
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,12 @@ class Registry:
         self._registrations: dict[str, dict[str, Registration]] = {}
 
     def register(self, registration: Registration) -> None:
-        """Add a combination. Raises ParameterError where it is taken."""
+        """Add a combination.
+
+        Raises ParameterError where it is taken, or where the scheme's name does not fit a frame's header.
+        """
+        if not SCHEME_NAME.fullmatch(registration.scheme):
+            raise ParameterError("scheme", registration.scheme, "must be 1 to 16 printable ASCII characters")
         backends = self._registrations.setdefault(registration.scheme, {})
         if registration.backend in backends:
             raise ParameterError("backend", registration.backend, f"already registered for {registration.scheme}")
