@@ -165,7 +165,7 @@ def _train(config: Config, overrides: tuple[str, ...], folder: Any, into: Path |
             summary = training.run()
     except KeyboardInterrupt:
         console.print(
-            f"\nstopped in round {training.finished_rounds + 1}; {training.finished_rounds} finished round(s) are saved. "
+            f"\nstopped in round {training.finished_rounds + 1}; {training.finished_rounds} finished round(s) saved. "
             + (f"Go on with:\n  dcsfl-train run --resume {folder.path}" if training.finished_rounds else ""),
             markup=False,
             highlight=False,

@@ -7,9 +7,10 @@ configuration back, so that a run folder alone repeats the run.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -149,9 +150,30 @@ def load(files: Sequence[Path] = (), overrides: Sequence[str] = ()) -> Config:
         raise ConfigError("\n".join(_explain(problem) for problem in error.errors())) from None
 
 
+class _Yaml12Loader(yaml.SafeLoader):
+    """YAML 1.2's scalars: `off`, `on`, `yes` and `no` are text, and 1e-4 is a number."""
+
+    yaml_implicit_resolvers: ClassVar = {
+        first: [entry for entry in entries if entry[0] not in ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:float")]
+        for first, entries in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+_Yaml12Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$", re.IGNORECASE), "tTfF")
+_Yaml12Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:(?:\.[0-9]+|[0-9]+\.[0-9]*)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+|\.inf|\.nan)$"),
+    "-+.0123456789",
+)
+
+
+def _load_yaml(text: str) -> Any:
+    return yaml.load(text, _Yaml12Loader)
+
+
 def _read_yaml(file: Path) -> dict[str, Any]:
     try:
-        loaded = yaml.safe_load(file.read_text(encoding="utf-8"))
+        loaded = _load_yaml(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"cannot read config file {file}: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -168,22 +190,11 @@ def _parse_override(override: str) -> dict[str, Any]:
     if not equals or not path:
         raise ConfigError(f"override {override!r} is not of the form section.key=value, such as training.rounds=20")
     try:
-        value = yaml.safe_load(text) if text else ""
+        value = _load_yaml(text) if text else ""
     except yaml.YAMLError:
         raise ConfigError(f"the value of override {override!r} is not valid YAML") from None
-    value = _number_if_scientific(value)
     for key in reversed(path.split(".")):
         value = {key: value}
-    return value
-
-
-def _number_if_scientific(value: Any) -> Any:
-    # YAML 1.1 reads 1e-4 (no dot) as text; people type it as a number.
-    if isinstance(value, str):
-        try:
-            return float(value) if "e" in value.lower() else value
-        except ValueError:
-            return value
     return value
 
 

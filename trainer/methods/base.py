@@ -6,6 +6,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 from trainer.config import CorrectionConfig, MethodConfig
@@ -64,11 +65,9 @@ def train_clients(parties: Parties, plan: RoundPlan, on_batch: OnBatch) -> tuple
     start = time.perf_counter()
     losses = {}
     for index in plan.clients:
-        client = parties.clients[index]
         name = parties.site_names[index]
-        losses[name] = client.train(
-            plan.round, parties.training_sets[index], lambda loss, name=name: on_batch(name, loss)
-        )
+        report = partial(on_batch, name)
+        losses[name] = parties.clients[index].train(plan.round, parties.training_sets[index], report)
     return losses, time.perf_counter() - start
 
 

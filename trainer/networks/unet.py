@@ -1,4 +1,4 @@
-"""MONAI's `BasicUNet` (2-D, instance norm) cut into head, body and tail.
+"""MONAI's `BasicUNet` (2-D, instance norm, no biases before it) cut into head, body and tail.
 
 A `BasicUNet` is built and its blocks are handed out under their own names, so the three state dicts together
 are that network's state dict, and weights do not depend on where the cuts are. `client_levels = L` leaves
@@ -92,7 +92,9 @@ def build(network: NetworkConfig, in_channels: int, out_channels: int) -> SplitN
             f"network.features={list(network.features)}: the U-Net needs six channel counts of at least 2, "
             "five levels and the last layer, such as [16, 16, 32, 64, 128, 16]"
         )
-    whole = BasicUNet(2, in_channels, out_channels, network.features)
+    # No bias before an instance norm: the norm removes it, its gradient is rounding noise, and Adam would turn that
+    # noise into full steps, which makes equal runs drift apart in weights that have no effect.
+    whole = BasicUNet(2, in_channels, out_channels, network.features, bias=False)
     cut = network.client_levels
     downs = ["conv_0", *(f"down_{level}" for level in range(1, POOLINGS + 1))]
     ups = [f"upcat_{level}" for level in range(POOLINGS, 0, -1)]

@@ -46,7 +46,7 @@ class EncryptedAveraging:
         correction: Correction,
         transport: Transport,
         *,
-        initial_limit: float,
+        reach: float,
         seed: int,
     ) -> None:
         self._client = client
@@ -57,7 +57,7 @@ class EncryptedAveraging:
         self._transport = transport
         self._seed = seed
         self._layout = FlatLayout.of(head, tail)
-        self._limits = ClipLimits(self._layout.lengths, initial_limit)
+        self._limits = ClipLimits(self._layout.lengths, reach)
         self._global = self._layout.flatten(head, tail)
 
     @property

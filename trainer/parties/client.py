@@ -21,6 +21,7 @@ from trainer.parties.messages import (
     HeadActivations,
     InferenceActivations,
 )
+from trainer.parties.optimiser import adam
 from trainer.parties.state import PartyState, load_part, put_part
 from trainer.tasks import Task
 from trainer.transport.in_process import COMPUTE, Transport
@@ -141,11 +142,6 @@ class Client:
         load_part(state, "tail", self.tail, self._tail_optimiser)
         if self.averaging is not None:
             self.averaging.load_state(state)
-
-
-def adam(part: torch.nn.Module, training: TrainingConfig) -> torch.optim.Adam:
-    """The optimiser every part has to itself; its moments persist over rounds and are never averaged."""
-    return torch.optim.Adam(part.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay)
 
 
 def _expect(reply: object, kind: type[M]) -> M:

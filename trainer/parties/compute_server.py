@@ -13,7 +13,6 @@ from trainer.config import TrainingConfig
 from trainer.correction import Correction
 from trainer.errors import ProtocolError
 from trainer.networks.split import Body
-from trainer.parties.client import adam
 from trainer.parties.messages import (
     BodyActivations,
     BodyInputGradient,
@@ -23,6 +22,7 @@ from trainer.parties.messages import (
     Message,
     RoundPlan,
 )
+from trainer.parties.optimiser import adam
 from trainer.parties.state import PartyState, load_part, put_part
 
 

@@ -1,4 +1,4 @@
-"""The group's key pair: made at the hospitals, or loaded from a folder only they can read. Servers get the public half."""
+"""The group's key pair: made at the hospitals, or loaded from a folder of theirs. Servers get the public half."""
 
 from __future__ import annotations
 

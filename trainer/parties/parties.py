@@ -21,7 +21,7 @@ from trainer.parties.compute_server import ComputeServer
 from trainer.parties.keys import group_keys
 from trainer.parties.state import PartyState
 from trainer.tasks import Task
-from trainer.transport.in_process import AGGREGATION, COMPUTE, InProcessTransport
+from trainer.transport.in_process import AGGREGATION, COMPUTE, Handler, InProcessTransport
 
 
 @dataclass
@@ -76,19 +76,18 @@ def assemble(
 ) -> Parties:
     """Build the parties, all starting from `network`'s weights.
 
-    scheme: None for methods that do not average; then there are no keys and no aggregation server. Raises ConfigError.
+    scheme: None for methods that do not average; then there are no keys and no aggregation server.
+    Raises ConfigError.
     """
     device = _device(config.run.device)
     compute = ComputeServer(
         network.body, len(training_sets), config.training, Correction(correction, "body"), device=device
     )
-    handlers = {COMPUTE: compute.handle}
+    handlers: dict[str, Handler] = {COMPUTE: compute.handle}
     if scheme is None:
         transport = InProcessTransport(handlers)
-        clients = tuple(
-            _client(index, network, task, config, transport, device) for index in range(len(training_sets))
-        )
-        return Parties(clients, compute, None, transport, training_sets, site_names)
+        clients = [_client(index, network, task, config, transport, device) for index in range(len(training_sets))]
+        return Parties(tuple(clients), compute, None, transport, training_sets, site_names)
 
     if len(training_sets) > config.encryption.k_max:
         raise ConfigError(
@@ -101,11 +100,10 @@ def assemble(
     transport = InProcessTransport(handlers | {AGGREGATION: aggregation.handle})
     secret_key = scheme.secret_key(keys)
     longest_round = max(_local_steps(config, samples) for samples in training_sets)
-    clients = []
-    for index in range(len(training_sets)):
-        client = _client(index, network, task, config, transport, device)
+    clients = [_client(index, network, task, config, transport, device) for index in range(len(training_sets))]
+    for client in clients:
         client.averaging = EncryptedAveraging(
-            index,
+            client.index,
             client.head,
             client.tail,
             config.encryption,
@@ -113,10 +111,9 @@ def assemble(
             Decryptor(scheme, secret_key, ledger=ledger, party=client.name),
             Correction(correction, "head"),  # every mode treats head and tail alike
             transport,
-            initial_limit=config.training.learning_rate * longest_round,
+            reach=config.training.learning_rate * longest_round,
             seed=config.run.seed,
         )
-        clients.append(client)
     return Parties(tuple(clients), compute, aggregation, transport, training_sets, site_names)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Protocol
 
@@ -29,7 +29,7 @@ class Transport(Protocol):
 class InProcessTransport:
     """Calls the recipient's handler directly. `traffic` counts payload bytes per (sender, recipient)."""
 
-    def __init__(self, handlers: dict[str, Handler]) -> None:
+    def __init__(self, handlers: Mapping[str, Handler]) -> None:
         self._handlers = handlers
         self.traffic: Counter[tuple[str, str]] = Counter()
 

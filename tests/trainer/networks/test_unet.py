@@ -22,7 +22,7 @@ def unet(client_levels=1, features=FEATURES, in_channels=2, out_channels=3, seed
 @pytest.mark.parametrize("size", [(32, 32), (48, 33), (37, 51)])
 def test_output_equals_monais_bit_for_bit(client_levels, size):
     network = unet(client_levels)
-    monai = BasicUNet(2, 2, 3, FEATURES)
+    monai = BasicUNet(2, 2, 3, FEATURES, bias=False)
     monai.load_state_dict(network.head.state_dict() | network.body.state_dict() | network.tail.state_dict())
     x = torch.rand(2, 2, *size, generator=torch.Generator().manual_seed(3))
     with torch.no_grad():

@@ -1,0 +1,48 @@
+"""Encryption changes nothing but the cost: paillier equals plain, and plain the unquantised run to its step."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+ROUNDS = 3
+PAILLIER = ("encryption.scheme=paillier", "encryption.parameters.modulus_bits=2048")
+
+
+def assert_same(left, right, tolerance):
+    assert left.keys() == right.keys()
+    for name, tensor in left.items():
+        torch.testing.assert_close(tensor, right[name], rtol=0, atol=tolerance, msg=lambda m, n=name: f"{n}: {m}")
+
+
+@pytest.mark.parametrize("weighting", ["uniform", "samples"])
+def test_paillier_and_plain_give_the_same_weights_bit_for_bit(federation, weighting):
+    encrypted = federation(*PAILLIER, f"method.weighting={weighting}")
+    plain = federation("encryption.scheme=plain", f"method.weighting={weighting}")
+
+    encrypted.run(ROUNDS)
+    plain.run(ROUNDS)
+
+    assert_same(encrypted.weights(), plain.weights(), tolerance=0.0)
+
+
+def test_one_round_of_quantised_averaging_is_within_half_a_step_of_float_averaging(federation):
+    plain, exact = federation("encryption.scheme=plain"), federation("encryption.scheme=none")
+    plain.run(1)
+    exact.run(1)
+
+    step = 2 * plain.config.training.learning_rate * 3 / (2**15 - 1)  # round 0: twice the rate times 3 local steps
+    heads = [name for name in plain.weights() if name.startswith("client-0/")]
+    worst = max(float((plain.weights()[name] - exact.weights()[name]).abs().max()) for name in heads)
+    assert 0 < worst <= step / 2 + 1e-7
+
+
+def test_all_clients_hold_the_same_head_and_tail_after_a_round(federation):
+    fed = federation(*PAILLIER)
+    fed.run(2)
+    weights = fed.weights()
+    for name, tensor in weights.items():
+        if name.startswith("client-0/"):
+            for other in range(1, 4):
+                twin = weights[name.replace("client-0", f"client-{other}")]
+                assert torch.equal(tensor, twin), f"{name} differs at client {other}"

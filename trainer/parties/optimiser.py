@@ -1,0 +1,13 @@
+"""The optimiser every part has to itself."""
+
+from __future__ import annotations
+
+from torch import nn
+from torch.optim import Adam
+
+from trainer.config import TrainingConfig
+
+
+def adam(part: nn.Module, training: TrainingConfig) -> Adam:
+    """Adam as method.md sets it; its moments persist over rounds and are never averaged."""
+    return Adam(part.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay)
