@@ -12,13 +12,13 @@ PASSPHRASE_VARIABLE = "DCSFL_KEY_PASSPHRASE"
 SET_UP_ROUND = -1  # the ledger's row for what happens before round 0
 
 
-def group_keys(scheme: Scheme, config: EncryptionConfig, ledger: CostLedger) -> SecretBundle:
-    """Load `encryption.key_folder`'s keys, or make a pair (and keep it there, if a folder is named).
+def group_keys(scheme: Scheme, config: EncryptionConfig, ledger: CostLedger, *, party: str) -> SecretBundle:
+    """Load `encryption.key_folder`'s keys, or make a pair (and keep it there, if a folder is named) at `party`.
 
     Without a folder the pair lives in memory for this run alone; a resumed run makes a new one. Raises the engine's
     KeyFileError, PassphraseError, and ConfigError for a folder that holds only half a pair.
     """
-    with ledger.stage("keys", round=SET_UP_ROUND, party="client-0"):
+    with ledger.stage("keys", round=SET_UP_ROUND, party=party):
         if config.key_folder is None:
             return scheme.generate_keys()
         passphrase = os.environ.get(PASSPHRASE_VARIABLE)

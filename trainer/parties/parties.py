@@ -94,7 +94,7 @@ def assemble(
             f"{len(training_sets)} clients, but encryption.k_max={config.encryption.k_max}; "
             f"set encryption.k_max={len(training_sets)} or more"
         )
-    keys = group_keys(scheme, config.encryption, ledger)
+    keys = group_keys(scheme, config.encryption, ledger, party=site_names[0])
     size = FlatLayout.of(network.head, network.tail).size
     aggregation = AggregationServer(scheme, keys.public, config.encryption, size, ledger)
     transport = InProcessTransport(handlers | {AGGREGATION: aggregation.handle})
@@ -107,8 +107,8 @@ def assemble(
             client.head,
             client.tail,
             config.encryption,
-            Encryptor(scheme, secret_key, ledger=ledger, party=client.name),
-            Decryptor(scheme, secret_key, ledger=ledger, party=client.name),
+            Encryptor(scheme, secret_key, ledger=ledger, party=site_names[client.index]),
+            Decryptor(scheme, secret_key, ledger=ledger, party=site_names[client.index]),
             Correction(correction, "head"),  # every mode treats head and tail alike
             transport,
             reach=config.training.learning_rate * longest_round,
