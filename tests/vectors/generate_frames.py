@@ -5,7 +5,8 @@ Sources:
 - CRC-32C: polynomial 0x1EDC6F41, bit-reflected 0x82F63B78 (RFC 3720, appendix B.4), computed bit by bit; its check
   value over "123456789" is 0xE3069283.
 - quantisation: code = round(value * weight / (weight_reference * step)), ties to even, with
-  step = limit / (2^(bits-1) - 1), clipped to +-(2^(bits-1) - 1); field = code + 2^(bits-1). Values are float32, read as the fractions they are.
+  step = limit / (2^(bits-1) - 1), clipped to +-(2^(bits-1) - 1); field = code + 2^(bits-1). Values are float32, read
+  as the fractions they are.
 - packing: field i of a word at bits [i w, (i+1) w) of a little-endian integer, w = bits + ceil(log2 K_max).
 Limits are chosen so that some steps are powers of two, where ties are real ties.
 

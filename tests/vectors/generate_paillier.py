@@ -27,8 +27,6 @@ from typing import Any
 
 OUTPUT = Path(__file__).with_name("paillier.json")
 SMALL_PRIMES = [odd for odd in range(3, 2000, 2) if all(odd % d for d in range(3, math.isqrt(odd) + 1, 2))]
-    number for number in range(3, 2000, 2) if all(number % d for d in range(3, math.isqrt(number) + 1, 2))
-]
 
 
 class Stream:
