@@ -5,7 +5,8 @@
     checkpoints/{latest,best,final} -> round-0007
 
 A checkpoint is written beside the others under a temporary name and then renamed, and links are replaced, not
-rewritten: at every moment `latest` is whole. Keys are never in a checkpoint.
+rewritten, `latest` last of all: at every moment it is whole, and what it counts as the best round is what `best`
+points to. Everything is synced to the disk on the way. Keys are never in a checkpoint.
 """
 
 from __future__ import annotations
@@ -45,22 +46,27 @@ def write(folder: Path, snapshot: Snapshot, links: tuple[str, ...]) -> Path:
     partial = folder / f".partial-{target.name}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(partial, ignore_errors=True)
+        for left_over in folder.glob(".partial-*"):  # of a run that was killed
+            shutil.rmtree(left_over)
         for party, state in snapshot.parties.items():
             (partial / party).mkdir(parents=True)
             _write_bytes(partial / party / "state.safetensors", safetensors.save(state.tensors))
             _write_bytes(partial / party / "state.json", json.dumps(state.numbers).encode())
+            _sync(partial / party)
         run = {"format": FORMAT, "round": snapshot.round, "progress": snapshot.progress}
         _write_bytes(partial / "run.json", json.dumps(run).encode())
+        _sync(partial)
         shutil.rmtree(target, ignore_errors=True)
         partial.rename(target)
-        for link in links:
+        _sync(folder)
+        for link in sorted(links, key=LINKS.index, reverse=True):
             _point(folder, link, target.name)
+        _sync(folder)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
         raise CheckpointError(
-            f"cannot write checkpoint {target}: {error.strerror}; earlier checkpoints are whole. "
-            "Free some space, then resume"
+            f"cannot write checkpoint {target}: {error.strerror}. Earlier checkpoints are whole: free some space, "
+            "or make the folder writable, then go on from there"
         ) from None
     _prune(folder)
     return target
@@ -70,8 +76,8 @@ def read(checkpoint: Path) -> Snapshot:
     """Read a checkpoint folder or link. Raises CheckpointError."""
     try:
         run = json.loads((checkpoint / "run.json").read_bytes())
-        if run.get("format") != FORMAT:
-            raise CheckpointError(f"{checkpoint} has format {run.get('format')}; this version reads {FORMAT}")
+        if run["format"] != FORMAT:
+            raise CheckpointError(f"{checkpoint} has format {run['format']}; this version reads {FORMAT}")
         parties = {
             party.name: PartyState(
                 safetensors.load((party / "state.safetensors").read_bytes()),
@@ -83,8 +89,19 @@ def read(checkpoint: Path) -> Snapshot:
         return Snapshot(int(run["round"]), parties, run["progress"])
     except FileNotFoundError as error:
         raise CheckpointError(f"no whole checkpoint at {checkpoint}: {error.filename} is missing") from None
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise CheckpointError(f"checkpoint {checkpoint} is damaged: {error}") from None
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise CheckpointError(
+            f"checkpoint {checkpoint} is damaged: {error}. If {checkpoint.parent} holds another round, point latest "
+            f"to it: ln -sfn round-NNNN {checkpoint.parent / 'latest'}"
+        ) from None
+
+
+def unlink(folder: Path, link: str) -> None:
+    """Take one of LINKS away; the checkpoint it points to stays. Raises CheckpointError."""
+    try:
+        (folder / link).unlink(missing_ok=True)
+    except OSError as error:
+        raise CheckpointError(f"cannot remove {folder / link}: {error.strerror}") from None
 
 
 def _write_bytes(path: Path, data: bytes) -> None:
@@ -92,6 +109,15 @@ def _write_bytes(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _sync(folder: Path) -> None:
+    # Without this the names in a folder may be lost in a power failure, though the files' contents are not.
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _point(folder: Path, link: str, target: str) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import signal
+import json
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.console import Console
@@ -13,9 +12,9 @@ from rich.table import Table
 
 import he_core
 from trainer.config import Config, load
-from trainer.errors import ConfigError, TrainerError
-
-INTERRUPTED = 130  # what a shell reports for a program ended by Ctrl-C
+from trainer.errors import TrainerError
+from trainer.explain import explain
+from trainer.interruption import FAILED, INTERRUPTED, terminated_as_interrupted
 
 console = Console(stderr=True)
 
@@ -76,18 +75,26 @@ def run(
       dcsfl-train run training.task=restoration network.name=redcnn network.channels=16
       dcsfl-train run --resume runs/demo/20260131-120000
     """
-    with _errors_in_a_line():
-        if resume is not None and "=" in resume:
-            overrides, resume = (resume, *overrides), ""
-        folder, config = (
-            _resumed(resume, configs, overrides) if resume is not None else (None, load(configs, overrides))
-        )
-        if print_config:
-            click.echo(explain(config), nl=False)
-        elif dry_run:
-            _print_dry_run(config)
+    with _errors_in_a_line(), terminated_as_interrupted():
+        if resume is not None and "=" in resume and not Path(resume).exists():
+            overrides, resume = (resume, *overrides), ""  # click took the first override for the folder
+        if resume is not None and into is not None:
+            raise click.UsageError("--into names the folder of a new run; --resume goes on in the old one")
+        if print_config or dry_run:
+            config = _config(configs, overrides, resume)
+            if print_config:
+                click.echo(explain(config), nl=False)
+            else:
+                _print_dry_run(config, form)
+            return
+        # torch and MONAI take seconds to import, which the other commands need not wait for
+        from trainer import session
+
+        shown = "quiet" if quiet else form
+        if resume is None:
+            session.start(load(configs, overrides), overrides, into, shown, console)
         else:
-            _train(config, overrides, folder, into, "quiet" if quiet else form)
+            session.resume(resume, configs, overrides, shown, console)
 
 
 @main.command()
@@ -109,84 +116,22 @@ def schemes() -> None:
     Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 
-def explain(config: Config) -> str:
-    """The configuration as YAML that loads again, each key's meaning beside it."""
-    lines: list[str] = []
-    _explain(config, lines, "")
-    return "\n".join(lines) + "\n"
+def _config(configs: tuple[Path, ...], overrides: tuple[str, ...], resume: str | None) -> Config:
+    if resume is None:
+        return load(configs, overrides)
+    from trainer import session
+
+    return session.asked_to_resume(resume, configs, overrides)[1]
 
 
-def _explain(section: Any, lines: list[str], indent: str) -> None:
-    import yaml
-
-    plain = section.model_dump(mode="json")
-    for name, field in type(section).model_fields.items():
-        value = getattr(section, name)
-        if hasattr(value, "model_fields"):
-            lines.append(f"{indent}{name}:  # {(type(value).__doc__ or '').splitlines()[0]}")
-            _explain(value, lines, indent + "  ")
-        else:
-            text = yaml.safe_dump({name: plain[name]}, default_flow_style=None, width=1000).strip()
-            comment = f"  # {field.description}" if field.description else ""
-            lines.append(indent + text.replace("\n", "\n" + indent) + comment)
-
-
-def _train(config: Config, overrides: tuple[str, ...], folder: Any, into: Path | None, form: str) -> None:
-    from trainer import checkpoint
-    from trainer.display import display_for
-    from trainer.events import NoEvents, TensorBoardEvents
-    from trainer.experiment import Experiment
-    from trainer.rounds import Run
-    from trainer.run_folder import RunFolder, environment, new_path
-
-    display = display_for(form, console)
-    experiment = Experiment.prepare(config)
-    snapshot = checkpoint.read(folder.checkpoints / "latest") if folder is not None else None
-    if folder is None:
-        folder = RunFolder.create(into or new_path(config))
-        folder.write_json("environment.json", environment())
-        folder.write_json("parts.json", experiment.parts())
-        folder.write_json("data.json", experiment.describe_data())
-    folder.write_config(config, overrides)
-    display.say(f"run folder: {folder.path}\n{experiment.data.provenance}")
-    for client in experiment.data.clients:
-        display.say(
-            f"{client.name}: {len(client.train)} training, {len(client.test)} test images; {client.description}"
-        )
-    for note in experiment.data.notes:
-        display.say(f"note: {note}")
-    events = TensorBoardEvents(folder.path / "events") if config.run.tensorboard else NoEvents()
-    training = Run(experiment, folder, display, events)
-    if snapshot is not None:
-        training.restore(snapshot)
-    signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        with display:
-            summary = training.run()
-    except KeyboardInterrupt:
-        console.print(
-            f"\nstopped in round {training.finished_rounds + 1}; {training.finished_rounds} finished round(s) saved. "
-            + (f"Go on with:\n  dcsfl-train run --resume {folder.path}" if training.finished_rounds else ""),
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )
-        sys.exit(INTERRUPTED)
-    figures = ", ".join(f"{name} {value:.4f}" for name, value in summary["final"].items())
-    display.say(
-        f"finished {summary['rounds']} rounds in {summary['wall_seconds']:.0f} s: {figures}; "
-        f"encryption took {summary['encryption_seconds']:.1f} s, {summary['encryption_share']:.1%} of the time\n"
-        f"report: {folder.path / 'report.html'}"
-    )
-    if form == "quiet":
-        click.echo(str(folder.path))
-
-
-def _print_dry_run(config: Config) -> None:
+def _print_dry_run(config: Config, form: str) -> None:
     from trainer.experiment import Experiment
 
     experiment = Experiment.prepare(config)
     parts = experiment.parts()
+    if form == "json":
+        click.echo(json.dumps(parts))
+        return
     total = sum(part["parameters"] for part in parts["parts"])
     table = Table("part", "at", "weights", "share", title=f"{parts['network']}: three parts")
     for part in parts["parts"]:
@@ -208,29 +153,6 @@ def _print_dry_run(config: Config) -> None:
     )
 
 
-def _resumed(resume: str, configs: tuple[Path, ...], overrides: tuple[str, ...]) -> tuple[Any, Config]:
-    """The folder to go on with, and its configuration. Raises ConfigError where what was typed differs from it."""
-    from trainer.run_folder import RunFolder, flatten
-
-    if resume:
-        folder = RunFolder.open(Path(resume))
-    else:
-        asked = load(configs, overrides)
-        folder = RunFolder.latest(asked.run.folder / asked.run.name)
-    stored = folder.config()
-    if not configs and not overrides:
-        return folder, stored
-    asked = load([folder.path / "config.yaml", *configs], overrides)
-    was, now = flatten(stored.model_dump(mode="json")), flatten(asked.model_dump(mode="json"))
-    differing = [key for key in now if now[key] != was.get(key)]
-    if asked.training.rounds >= stored.training.rounds:
-        differing = [key for key in differing if key != "training.rounds"]  # a longer run starts the same
-    if differing:
-        listed = ", ".join(f"{key} is {was.get(key)!r} there, {now[key]!r} here" for key in differing)
-        raise ConfigError(f"cannot resume {folder.path}: {listed}. Start a new run, or leave these out")
-    return folder, asked
-
-
 class _errors_in_a_line:  # noqa: N801 - reads as a phrase
     """Our own errors end the program with their message and status 1; anything else is a bug and keeps its trace."""
 
@@ -240,8 +162,7 @@ class _errors_in_a_line:  # noqa: N801 - reads as a phrase
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if isinstance(error, TrainerError | he_core.HeCoreError):
             console.print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
-            sys.exit(1)
-
-
-def _interrupt(number: int, stack: object) -> None:
-    raise KeyboardInterrupt
+            sys.exit(FAILED)
+        if isinstance(error, KeyboardInterrupt):
+            console.print("stopped before training")
+            sys.exit(INTERRUPTED)

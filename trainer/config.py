@@ -7,6 +7,7 @@ configuration back, so that a run folder alone repeats the run.
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ from trainer.errors import ConfigError
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, protected_namespaces=(), allow_inf_nan=False)
 
 
 class RunConfig(_Section):
@@ -68,23 +69,26 @@ class NetworkConfig(_Section):
 class TrainingConfig(_Section):
     """The optimisation, the same at every party."""
 
-    task: Literal["segmentation", "restoration"] = "segmentation"
-    rounds: int = Field(12, ge=1)
+    task: Literal["segmentation", "restoration"] = Field("segmentation", description="what is learnt")
+    rounds: int = Field(12, ge=1, description="a finished run goes on if resumed with more")
     local_epochs: int = Field(1, ge=1, description="passes over a client's images per round")
-    batch_size: int = Field(4, ge=1)
+    batch_size: int = Field(4, ge=1, description="images per step of a client")
     learning_rate: float = Field(2e-3, gt=0, description="Adam, one per part (head, body, tail)")
-    weight_decay: float = Field(1e-8, ge=0)
+    learning_rate_decay: float = Field(0.92, gt=0, le=1, description="factor from one round to the next; 1 keeps it")
+    weight_decay: float = Field(1e-8, ge=0, description="Adam's L2 penalty")
 
 
 class CorrectionConfig(_Section):
-    """Dynamic weight correction (method.md, DWCS)."""
+    """Dynamic weight correction (DWCS), for method dcsfl."""
 
-    mode: Literal["paper", "released", "closed-form", "ema", "off"] = "paper"
+    mode: Literal["paper", "released", "closed-form", "ema", "off"] = Field(
+        "paper", description="which rule; paper and released take optimiser steps"
+    )
     mu: float = Field(1e-4, ge=0, description="weight of the correction loss")
     steps: int = Field(1, ge=1, description="optimiser steps on the correction loss")
-    learning_rate: float = Field(1e-4, gt=0)
-    weight_decay: float = Field(1e-8, ge=0)
-    alpha_max: float = Field(0.99, ge=0, le=1)
+    learning_rate: float = Field(1e-4, gt=0, description="of those steps")
+    weight_decay: float = Field(1e-8, ge=0, description="of those steps")
+    alpha_max: float = Field(0.99, ge=0, le=1, description="largest share of the corrected weights")
     ema: float = Field(0.1, ge=0, lt=1, description="mode ema: weight of the previous round's model")
 
 
@@ -108,7 +112,7 @@ class EncryptionConfig(_Section):
     )
     bits: Annotated[int, Field(ge=2, le=24)] = Field(16, description="bits per quantised value")
     k_max: int = Field(8, ge=1, description="most clients one sum may hold")
-    rounding: Literal["nearest", "stochastic"] = "nearest"
+    rounding: Literal["nearest", "stochastic"] = Field("nearest", description="to whole quantisation steps")
     key_folder: Path | None = Field(None, description="load public.key and secret.key from here, or make them here")
 
 
@@ -131,7 +135,7 @@ class Config(_Section):
 
     def dump(self) -> str:
         """The resolved configuration as YAML text."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+        return yaml_text(self.model_dump(mode="json"))
 
 
 def load(files: Sequence[Path] = (), overrides: Sequence[str] = ()) -> Config:
@@ -150,21 +154,36 @@ def load(files: Sequence[Path] = (), overrides: Sequence[str] = ()) -> Config:
         raise ConfigError("\n".join(_explain(problem) for problem in error.errors())) from None
 
 
-class _Yaml12Loader(yaml.SafeLoader):
-    """YAML 1.2's scalars: `off`, `on`, `yes` and `no` are text, and 1e-4 is a number."""
+_YAML_1_1_ONLY = tuple(f"tag:yaml.org,2002:{kind}" for kind in ("bool", "float", "timestamp"))
 
-    yaml_implicit_resolvers: ClassVar = {
-        first: [entry for entry in entries if entry[0] not in ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:float")]
+
+class _Yaml12Loader(yaml.SafeLoader):
+    """YAML 1.2's scalars: `off`, `on`, `yes`, `no` and 2026-01-31 are text, and 1e-4 is a number."""
+
+    yaml_implicit_resolvers: ClassVar = {  # type: ignore[misc]  # the stubs have it as an instance's
+        first: [entry for entry in entries if entry[0] not in _YAML_1_1_ONLY]
         for first, entries in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
 
-_Yaml12Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$", re.IGNORECASE), "tTfF")
-_Yaml12Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:(?:\.[0-9]+|[0-9]+\.[0-9]*)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+|\.inf|\.nan)$"),
-    "-+.0123456789",
-)
+class _Yaml12Dumper(yaml.SafeDumper):
+    """Quotes text that YAML 1.1 or 1.2 would take for something else, so that either kind of reader agrees."""
+
+
+for _yaml in (_Yaml12Loader, _Yaml12Dumper):
+    _yaml.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$", re.IGNORECASE), "tTfF")
+    _yaml.add_implicit_resolver(
+        "tag:yaml.org,2002:float",
+        re.compile(r"^[-+]?(?:(?:\.[0-9]+|[0-9]+\.[0-9]*)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+|\.inf|\.nan)$"),
+        "-+.0123456789",
+    )
+
+
+def yaml_text(content: Any, *, flow: bool = False) -> str:
+    """`content`, of what JSON can hold, as YAML; all in one line of braces and brackets if `flow`."""
+    return yaml.dump(
+        content, Dumper=_Yaml12Dumper, sort_keys=False, allow_unicode=True, default_flow_style=flow, width=math.inf
+    )
 
 
 def _load_yaml(text: str) -> Any:
@@ -177,7 +196,7 @@ def _read_yaml(file: Path) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"cannot read config file {file}: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"config file {file} is not valid YAML: {error}") from None
+        raise ConfigError(f"config file {file} is not valid YAML: {' '.join(str(error).split())}") from None
     if loaded is None:
         return {}
     if not isinstance(loaded, dict):
@@ -190,7 +209,7 @@ def _parse_override(override: str) -> dict[str, Any]:
     if not equals or not path:
         raise ConfigError(f"override {override!r} is not of the form section.key=value, such as training.rounds=20")
     try:
-        value = _load_yaml(text) if text else ""
+        value: Any = _load_yaml(text) if text else ""
     except yaml.YAMLError:
         raise ConfigError(f"the value of override {override!r} is not valid YAML") from None
     for key in reversed(path.split(".")):
@@ -200,7 +219,8 @@ def _parse_override(override: str) -> dict[str, Any]:
 
 def _merge(tree: dict[str, Any], later: Mapping[str, Any]) -> None:
     for key, value in later.items():
-        if isinstance(value, Mapping) and isinstance(tree.get(key), dict):
+        # An empty mapping replaces: it is the only way to take back an earlier file's encryption.parameters.
+        if isinstance(value, Mapping) and value and isinstance(tree.get(key), dict):
             _merge(tree[key], value)
         else:
             tree[key] = dict(value) if isinstance(value, Mapping) else value

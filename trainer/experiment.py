@@ -16,7 +16,7 @@ from trainer.networks.flatten import FlatLayout
 from trainer.networks.registry import build, check_serves
 from trainer.networks.split import SplitNetwork
 from trainer.networks.summary import describe
-from trainer.parties.parties import Parties, assemble
+from trainer.parties.parties import Parties, assemble, check_room
 from trainer.tasks import Task, task_for
 
 
@@ -44,6 +44,8 @@ class Experiment:
                 encryption.scheme, encryption.backend, encryption.parameters, threads=config.run.threads
             )
         data = load(config.data, config.training.task, config.run.seed)
+        if scheme is not None:
+            check_room(len(data.clients), config)
         task = task_for(config.training.task, data.class_names)
         channels = data.clients[0].train.images.shape[1]
         network = build(config.network, channels, task.out_channels, config.run.seed)

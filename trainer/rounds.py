@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import math
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -12,14 +14,20 @@ from he_core import CostLedger
 from trainer import checkpoint
 from trainer.checkpoint import Snapshot
 from trainer.display import Display
+from trainer.errors import CheckpointError, TrainerError
 from trainer.events import EventWriter
 from trainer.experiment import Experiment
+from trainer.interruption import held_back
 from trainer.parties.keys import SET_UP_ROUND
 from trainer.parties.messages import Participant, RoundPlan
 from trainer.parties.parties import Parties
 from trainer.report import write_report
-from trainer.run_folder import LEDGER, METRICS, RunFolder
+from trainer.run_folder import LEDGER, METRICS, REPORT, SUMMARY, RunFolder, flatten
 from trainer.transport.in_process import AGGREGATION, COMPUTE
+
+
+class DivergedError(TrainerError):
+    """A round whose figures are no longer finite; nothing of it is recorded."""
 
 
 @dataclass
@@ -33,7 +41,10 @@ class Progress:
 
 
 class Run:
-    """One experiment in one run folder, from round 0 or from a checkpoint."""
+    """One experiment in one run folder, from round 0 or from a checkpoint.
+
+    The folder need not exist before `run` or `restore`.
+    """
 
     def __init__(self, experiment: Experiment, folder: RunFolder, display: Display, events: EventWriter) -> None:
         self._experiment = experiment
@@ -44,14 +55,26 @@ class Run:
         self._parties = experiment.assemble(self._ledger)
         self._progress = Progress()
         self._next_round = 0
+        self._saved_rounds = 0
         self._unsaved: Snapshot | None = None
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Go on after `snapshot`; rows of later rounds are dropped. Raises CheckpointError."""
+        """Go on after `snapshot`; what the folder says of later rounds is dropped.
+
+        Raises CheckpointError where the snapshot does not fit, before anything in the folder is changed, and
+        RunFolderError.
+        """
         self._parties.load_states(snapshot.parties)
-        self._progress = Progress(**snapshot.progress)
-        self._next_round = snapshot.round + 1
+        try:
+            self._progress = Progress(**snapshot.progress)
+        except TypeError as error:
+            raise CheckpointError(f"the checkpoint's progress is not of this version: {error}") from None
+        self._next_round = self._saved_rounds = snapshot.round + 1
         self._folder.keep_rounds(snapshot.round)
+        # A run that grows is not finished any more.
+        self._folder.remove(SUMMARY)
+        if self._next_round < self._experiment.config.training.rounds:
+            checkpoint.unlink(self._folder.checkpoints, "final")
 
     def run(self) -> dict[str, Any]:
         """Train to the last round; returns the summary that is also in summary.json.
@@ -60,12 +83,15 @@ class Run:
         """
         rounds = self._experiment.config.training.rounds
         self._display.begin(self._next_round, rounds, self._batches_per_round())
-        self._folder.append(LEDGER, [cost.as_row() for cost in self._ledger.rows(SET_UP_ROUND)])
+        self._events.begin(self._folder.path / "events", self._next_round)
+        if self._next_round == 0:
+            self._folder.append(LEDGER, [cost.as_row() for cost in self._ledger.rows(SET_UP_ROUND)])
         try:
             for round_index in range(self._next_round, rounds):
                 self._round(round_index, last=round_index == rounds - 1)
         except KeyboardInterrupt:
-            self._save(("latest",))
+            with held_back():
+                self._save(("latest",))
             self._finish(finished=False)
             raise
         return self._finish(finished=True)
@@ -74,6 +100,11 @@ class Run:
     def finished_rounds(self) -> int:
         """Rounds finished so far."""
         return self._next_round
+
+    @property
+    def saved_rounds(self) -> int:
+        """Rounds that the newest checkpoint holds."""
+        return self._saved_rounds
 
     @property
     def parties(self) -> Parties:
@@ -108,19 +139,26 @@ class Run:
             "saturated_values": outcome.saturated_values,
             "step": outcome.step,
         }
-        score = evaluation["mean"][experiment.task.primary]
+        _refuse_non_finite(row)
+        with held_back():
+            self._record(row, last=last)
+
+    def _record(self, row: dict[str, Any], *, last: bool) -> None:
+        """Write a finished round down, and save it where it is due."""
+        experiment, round_index = self._experiment, row["round"]
+        score = row["evaluation"]["mean"][experiment.task.primary]
         improved = self._progress.best_score is None or score > self._progress.best_score
         if improved:
             self._progress.best_score, self._progress.best_round = score, round_index
-        self._progress.wall_seconds += end - start
-        self._progress.encryption_seconds += encryption_seconds
+        self._progress.wall_seconds += row["wall_seconds"]
+        self._progress.encryption_seconds += row["encryption_seconds"]
         # Rows before the checkpoint: a run killed between the two repeats the round and writes its row anew.
         self._folder.append(METRICS, [row])
         self._folder.append(LEDGER, [cost.as_row() for cost in self._ledger.rows(round_index)])
-        self._unsaved = Snapshot(round_index, parties.states(), dict(vars(self._progress)))
+        self._unsaved = Snapshot(round_index, self._parties.states(), dict(vars(self._progress)))
+        self._next_round = round_index + 1
         if last or improved or (round_index + 1) % experiment.config.checkpoint.every == 0:
             self._save(("latest", *(("best",) if improved else ()), *(("final",) if last else ())))
-        self._next_round = round_index + 1
         self._events.write(row)
         self._display.round_done(row)
 
@@ -140,6 +178,7 @@ class Run:
     def _save(self, links: tuple[str, ...]) -> None:
         if self._unsaved is not None:
             checkpoint.write(self._folder.checkpoints, self._unsaved, links)
+            self._saved_rounds = self._unsaved.round + 1
             self._unsaved = None
 
     def _finish(self, *, finished: bool) -> dict[str, Any]:
@@ -155,9 +194,10 @@ class Run:
             "encryption_share": progress.encryption_seconds / progress.wall_seconds if rows else 0.0,
             "finished": finished,
         }
-        self._folder.write_json("summary.json", summary)
         if finished:
             self._save_examples()
+        self._folder.remove(REPORT)  # a summary beside it says that both are of the same rounds
+        self._folder.write_json(SUMMARY, summary)
         if rows:
             write_report(self._folder.path)
         return summary
@@ -176,13 +216,25 @@ class Run:
                 predictions.append(prediction.squeeze(0).numpy())
                 labels.append(f"{site.name} {site.test.identifiers[pick]}")
         if images:
+            archive = io.BytesIO()
             np.savez_compressed(
-                self._folder.path / "examples.npz",
+                archive,
                 images=np.stack(images),
                 targets=np.stack(targets),
                 predictions=np.stack(predictions),
                 labels=np.array(labels),
             )
+            self._folder.write_bytes("examples.npz", archive.getvalue())
+
+
+def _refuse_non_finite(row: dict[str, Any]) -> None:
+    """Raise DivergedError naming the figures of a row of metrics.jsonl that are NaN or infinite."""
+    broken = [f"{name} is {value}" for name, value in flatten(row).items() if not math.isfinite(value)]
+    if broken:
+        raise DivergedError(
+            f"training diverged in round {row['round']} (counted from 0): {', '.join(broken)}. "
+            "Lower training.learning_rate, or inspect that client's data"
+        )
 
 
 def _traffic(parties: Parties) -> dict[str, int]:

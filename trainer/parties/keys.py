@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from he_core import CostLedger, Scheme, SecretBundle, keystore
+from he_core.errors import KeyFileError
 from trainer.config import EncryptionConfig
 from trainer.errors import ConfigError
 
@@ -24,8 +26,10 @@ def group_keys(scheme: Scheme, config: EncryptionConfig, ledger: CostLedger, *, 
         passphrase = os.environ.get(PASSPHRASE_VARIABLE)
         public, secret = config.key_folder / "public.key", config.key_folder / "secret.key"
         if public.exists() != secret.exists():
+            there, missing = (public, secret) if public.exists() else (secret, public)
             raise ConfigError(
-                f"encryption.key_folder={config.key_folder} holds only one of public.key and secret.key"
+                f"encryption.key_folder={config.key_folder} holds {there.name} but no {missing.name}: "
+                "put the other half there, or name another folder"
             )
         if secret.exists():
             bundle = keystore.load_secret(secret, passphrase)
@@ -33,7 +37,19 @@ def group_keys(scheme: Scheme, config: EncryptionConfig, ledger: CostLedger, *, 
                 raise ConfigError(f"{public} and {secret} are not a pair: their key ids differ")
             return bundle
         bundle = scheme.generate_keys()
-        config.key_folder.mkdir(parents=True, exist_ok=True)
-        keystore.save_secret(secret, bundle, passphrase)
-        keystore.save_public(public, bundle.public)
+        _keep(bundle, public, secret, passphrase)
         return bundle
+
+
+def _keep(bundle: SecretBundle, public: Path, secret: Path, passphrase: str | None) -> None:
+    """Write both files or neither."""
+    try:
+        secret.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"encryption.key_folder={secret.parent} cannot be made: {error.strerror}") from None
+    keystore.save_public(public, bundle.public)
+    try:
+        keystore.save_secret(secret, bundle, passphrase)
+    except KeyFileError:
+        public.unlink(missing_ok=True)
+        raise

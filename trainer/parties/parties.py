@@ -11,7 +11,7 @@ from he_core import CostLedger, Decryptor, Encryptor, Scheme
 from trainer.config import Config, CorrectionConfig
 from trainer.correction import Correction
 from trainer.data.federated import SampleSet
-from trainer.errors import ConfigError, ProtocolError
+from trainer.errors import CheckpointError, ConfigError, ProtocolError
 from trainer.networks.flatten import FlatLayout
 from trainer.networks.split import SplitNetwork
 from trainer.parties.aggregation_server import AggregationServer
@@ -55,7 +55,13 @@ class Parties:
 
     def load_states(self, states: dict[str, PartyState]) -> None:
         """Restore every party. Raises CheckpointError."""
-        for name, party in self._stateful().items():
+        parties = self._stateful()
+        if set(states) != set(parties):
+            raise CheckpointError(
+                f"the checkpoint is of the parties {', '.join(sorted(states))}; "
+                f"this run's are {', '.join(sorted(parties))}"
+            )
+        for name, party in parties.items():
             party.load_state(states[name])
 
     def _stateful(self) -> dict[str, Client | ComputeServer | AggregationServer]:
@@ -89,11 +95,7 @@ def assemble(
         clients = [_client(index, network, task, config, transport, device) for index in range(len(training_sets))]
         return Parties(tuple(clients), compute, None, transport, training_sets, site_names)
 
-    if len(training_sets) > config.encryption.k_max:
-        raise ConfigError(
-            f"{len(training_sets)} clients, but encryption.k_max={config.encryption.k_max}; "
-            f"set encryption.k_max={len(training_sets)} or more"
-        )
+    check_room(len(training_sets), config)
     keys = group_keys(scheme, config.encryption, ledger, party=site_names[0])
     size = FlatLayout.of(network.head, network.tail).size
     aggregation = AggregationServer(scheme, keys.public, config.encryption, size, ledger)
@@ -115,6 +117,15 @@ def assemble(
             seed=config.run.seed,
         )
     return Parties(tuple(clients), compute, aggregation, transport, training_sets, site_names)
+
+
+def check_room(clients: int, config: Config) -> None:
+    """Raise ConfigError where one sum cannot hold that many clients."""
+    if clients > config.encryption.k_max:
+        raise ConfigError(
+            f"{clients} clients, but encryption.k_max={config.encryption.k_max}; "
+            f"set encryption.k_max={clients} or more"
+        )
 
 
 def _client(
