@@ -21,7 +21,7 @@ from trainer.parties.messages import (
     HeadActivations,
     InferenceActivations,
 )
-from trainer.parties.optimiser import adam
+from trainer.parties.optimiser import adam, start_round
 from trainer.parties.state import PartyState, load_part, put_part
 from trainer.tasks import Task
 from trainer.transport.in_process import COMPUTE, Transport
@@ -62,6 +62,8 @@ class Client:
         """The round's local epochs over `samples`; returns the mean loss. `on_batch` gets each batch's loss."""
         self.head.train()
         self.tail.train()
+        for optimiser in (self._head_optimiser, self._tail_optimiser):
+            start_round(optimiser, self._training, round)
         total = 0.0
         for epoch in range(self._training.local_epochs):
             for batch in epoch_batches(

@@ -22,7 +22,7 @@ from trainer.parties.messages import (
     Message,
     RoundPlan,
 )
-from trainer.parties.optimiser import adam
+from trainer.parties.optimiser import adam, start_round
 from trainer.parties.state import PartyState, load_part, put_part
 
 
@@ -42,6 +42,7 @@ class ComputeServer:
     ) -> None:
         self._bodies = [copy.deepcopy(body).to(device) for _ in range(clients)]
         self._optimisers = [adam(own, training) for own in self._bodies]
+        self._training = training
         self._correction = correction
         self._device = device
         self._waiting: dict[int, tuple[Tensor, Tensor]] = {}  # client -> (h, b) until its gradient comes
@@ -106,6 +107,7 @@ class ComputeServer:
             )
         del self._waiting[message.client]
         optimiser = self._optimisers[message.client]
+        start_round(optimiser, self._training, message.round)
         optimiser.zero_grad()
         b.backward(message.gradient.to(self._device))
         optimiser.step()
