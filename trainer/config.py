@@ -49,7 +49,7 @@ class DataConfig(_Section):
     test_fraction: float = Field(0.25, gt=0, lt=1, description="share of each client's subjects or slices held out")
     gap: int = Field(2, ge=0, description="brain-mri: slices dropped between training and test blocks")
     heterogeneity: float = Field(
-        1.0, ge=0, le=2, description="brain-mri: how far the clients' scanners differ; 0 none"
+        0.5, ge=0, le=2, description="brain-mri: how far the clients' scanners differ; 0 none"
     )
     max_slices: int | None = Field(None, ge=2, description="at most this many slices a client, for quick runs")
     classes: dict[int, str] | None = Field(None, description="folder: mask value -> class name; found if not given")
@@ -60,9 +60,9 @@ class NetworkConfig(_Section):
 
     name: str = Field("unet", description="a network of trainer/networks: unet (segmentation), redcnn (restoration)")
     features: tuple[int, ...] = Field(
-        (16, 16, 32, 64, 128, 16), description="unet: channels per level, then of the last layer"
+        (16, 24, 32, 48, 64, 16), description="unet: channels per level, then of the last layer"
     )
-    client_levels: int = Field(1, ge=1, le=3, description="unet: resolution levels that stay with the client")
+    client_levels: int = Field(2, ge=1, le=3, description="unet: resolution levels that stay with the client")
     channels: int = Field(96, ge=1, description="redcnn: channels of every layer")
 
 
@@ -70,11 +70,11 @@ class TrainingConfig(_Section):
     """The optimisation, the same at every party."""
 
     task: Literal["segmentation", "restoration"] = Field("segmentation", description="what is learnt")
-    rounds: int = Field(12, ge=1, description="a finished run goes on if resumed with more")
+    rounds: int = Field(16, ge=1, description="a finished run goes on if resumed with more")
     local_epochs: int = Field(1, ge=1, description="passes over a client's images per round")
-    batch_size: int = Field(4, ge=1, description="images per step of a client")
-    learning_rate: float = Field(2e-3, gt=0, description="Adam, one per part (head, body, tail)")
-    learning_rate_decay: float = Field(0.92, gt=0, le=1, description="factor from one round to the next; 1 keeps it")
+    batch_size: int = Field(1, ge=1, description="images per step of a client")
+    learning_rate: float = Field(1.5e-3, gt=0, description="Adam, one per part (head, body, tail)")
+    learning_rate_decay: float = Field(0.95, gt=0, le=1, description="factor from one round to the next; 1 keeps it")
     weight_decay: float = Field(1e-8, ge=0, description="Adam's L2 penalty")
 
 

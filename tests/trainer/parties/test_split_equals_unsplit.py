@@ -22,6 +22,8 @@ def train_unsplit(fed):
     )
     samples = fed.data.clients[0].train
     for round_index in range(ROUNDS):
+        for group in optimiser.param_groups:
+            group["lr"] = config.training.learning_rate * config.training.learning_rate_decay**round_index
         for batch in epoch_batches(
             len(samples),
             config.training.batch_size,
