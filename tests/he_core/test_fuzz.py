@@ -1,0 +1,262 @@
+"""Mutated frames and key files: whatever the bytes, only the errors promised, and nothing changed by a refusal."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from he_core import Aggregator, Codec, create, errors, frame, keystore
+from he_core.errors import ParameterError
+
+FROZEN = Path(__file__).parents[1] / "fixtures" / "v1"
+DOCUMENT: dict[str, Any] = json.loads((FROZEN / "frames.json").read_text(encoding="ascii"))
+MUTANTS = 10_000
+
+# (offset, bytes) of the header's fields and the first participant's: docs/wire-format.md
+FIELDS = [(8, 2), (10, 1), (11, 1), (12, 4), (16, 16), (32, 32), (64, 32), (96, 32), (128, 8), (136, 8), (144, 8)]
+FIELDS += [(152, 8), (160, 4), (164, 4), (168, 4), (172, 8)]
+
+
+class FrameMutator:
+    """Reproducible mutations of a set of frames, most of them under a checksum that fits."""
+
+    def __init__(self, seed: int, frames: list[bytes], reseal: Callable[[bytes], bytes]) -> None:
+        self._random = random.Random(seed)
+        self._frames = frames
+        self._reseal = reseal
+        self._mutations = [self._flip, self._edit_field, self._edit_field, self._cut, self._grow]
+        self._mutations += [self._splice, self._fill]
+
+    def mutant(self) -> bytes:
+        data = bytearray(self._random.choice(self._frames))
+        for _ in range(self._random.choice([1, 1, 1, 2, 4])):
+            data = self._random.choice(self._mutations)(data)
+        if len(data) > 4 and self._random.random() < 0.7:
+            return self._reseal(bytes(data))
+        return bytes(data)
+
+    def _flip(self, data: bytearray) -> bytearray:
+        for _ in range(self._random.randint(1, 4)):
+            if data:
+                data[self._random.randrange(len(data))] ^= 1 << self._random.randrange(8)
+        return data
+
+    def _edit_field(self, data: bytearray) -> bytearray:
+        offset, size = self._random.choice(FIELDS)
+        top = (1 << 8 * size) - 1
+        old = int.from_bytes(data[offset : offset + size], "little")
+        near = [old - 1, old + 1, old * 2, old // 2, old ^ 1 << self._random.randrange(8 * size)]
+        value = self._random.choice([0, 1, top, top // 2, top // 2 + 1, self._random.randint(0, top), *near])
+        data[offset : offset + size] = (value & top).to_bytes(size, "little")
+        return data
+
+    def _cut(self, data: bytearray) -> bytearray:
+        start = self._random.randint(0, len(data))
+        length = self._random.choice([1, 4, 8, 12, 64, len(data)])
+        return data[:start] + data[start + length :]
+
+    def _grow(self, data: bytearray) -> bytearray:
+        start = self._random.randint(0, len(data))
+        return data[:start] + self._random.randbytes(self._random.choice([1, 4, 8, 12, 64])) + data[start:]
+
+    def _fill(self, data: bytearray) -> bytearray:
+        start = self._random.randint(0, len(data))
+        length = self._random.choice([1, 8, 64, len(data) - start])
+        filling = bytes([self._random.choice([0x00, 0x7F, 0xFF])]) * length
+        return data[:start] + filling + data[start + length :]
+
+    def _splice(self, data: bytearray) -> bytearray:
+        other = self._random.choice(self._frames)
+        start = self._random.choice([168, 180, 192, self._random.randint(0, len(data))])
+        return data[:start] + other[start:]
+
+
+def frozen(scheme: str) -> list[bytes]:
+    return [path.read_bytes() for path in sorted(FROZEN.glob(f"{scheme}-*.frame"))]
+
+
+def test_the_parser_raises_nothing_but_frame_errors(reseal: Callable[[bytes], bytes]) -> None:
+    mutator = FrameMutator(1, frozen("plain") + frozen("paillier"), reseal)
+    outcomes: Counter[str] = Counter()
+    for _ in range(MUTANTS):
+        mutant = mutator.mutant()
+        try:
+            parsed = frame.parse(mutant)
+        except errors.FrameError as error:
+            outcomes[type(error).__name__] += 1
+        else:
+            outcomes["parsed"] += 1
+            assert frame.encode(parsed.header, bytes(parsed.payload)) == mutant  # one meaning, one form
+    rare = {"parsed", "TruncatedFrameError", "TrailingBytesError", "BadMagicError", "UnsupportedVersionError"}
+    rare |= {"FrameTooLargeError", "FrameFieldError", "FrameChecksumError"}
+    assert {name for name, count in outcomes.items() if count >= 20} == rare  # every check was reached
+
+
+@pytest.mark.parametrize("name", ["plain", "paillier", "none"])
+def test_the_aggregator_refuses_mutants_without_touching_its_sum(name: str, reseal: Callable[[bytes], bytes]) -> None:
+    """Client 70,000 is in the sum, mutants of both contributions and the sum arrive, then client 2 is added."""
+    bundle = keystore.load_public(FROZEN / f"TEST-ONLY-{name}.public.json")
+    scheme = create(name, parameters=bundle.parameters, threads=1)
+    codec = DOCUMENT["codec"]
+    shape = Codec(
+        codec["bits"], codec["k_max"], tuple(codec["lengths"]), tuple(codec["limits"]), codec["weight_reference"]
+    ).shape
+    key = scheme.public_key(bundle)
+    honest, already_in, total = frozen(name)
+    mutator = FrameMutator(2, [honest, already_in, total], reseal)
+
+    def fresh() -> Aggregator:
+        aggregator = Aggregator(scheme, key)
+        aggregator.open(DOCUMENT["round"], shape, clients=DOCUMENT["clients"])
+        aggregator.add(already_in)
+        return aggregator
+
+    aggregator = fresh()
+    outcomes: Counter[str] = Counter()
+    for index in range(MUTANTS):
+        mutant = mutator.mutant()
+        try:
+            aggregator.add(mutant)
+        except (errors.FrameError, errors.AggregationError) as error:
+            outcomes[type(error).__name__] += 1
+            if index % 50:
+                continue
+            aggregator.add(honest)
+            assert aggregator.result() == total
+        else:
+            outcomes["accepted"] += 1
+            header = frame.parse(mutant).header
+            assert [entry.client for entry in header.participants] == [2]
+            assert (header.round, header.key_id) == (DOCUMENT["round"], bundle.key_id)
+        aggregator = fresh()
+    reached = {"accepted", "WrongKindError", "WrongSchemeError", "WrongParametersError", "WrongKeyError"}
+    reached |= {"WrongRoundError", "ReplayedRoundError", "WrongCodecError", "DuplicateClientError"}
+    reached |= {"UnexpectedClientError", "FrameFieldError", "FrameChecksumError"}
+    reached |= {"CiphertextRangeError"} if name != "plain" else set()
+    assert reached <= outcomes.keys()
+
+
+def _mutant_text(source: random.Random, text: bytes) -> bytes:
+    data = bytearray(text)
+    for _ in range(source.randint(1, 3)):
+        position = source.randrange(len(data))
+        match source.randrange(5):
+            case 0:
+                data[position] ^= 1 << source.randrange(8)
+            case 1:
+                data[position] = source.choice(b'"{}[]:,0123456789abcdef=/+\\ \n')
+            case 2:
+                del data[position : position + source.choice([1, 2, 40, len(data)])]
+            case 3:
+                data[position:position] = source.choice(
+                    [b"null", b"{}", b"[]", b"1e999", b'"x"', b"\xff", b"[" * 2000]
+                )
+            case _:
+                start = source.randrange(len(text))
+                data[position:position] = text[start : start + 50]
+        if not data:
+            break
+    return bytes(data)
+
+
+def _mutate_value(source: random.Random, document: Any) -> None:
+    """Put a value of another type or size somewhere into a JSON document."""
+    places: list[tuple[dict[str, Any], str]] = []
+
+    def walk(node: Any) -> None:
+        if isinstance(node, dict):
+            places.extend((node, name) for name in node)
+            for value in node.values():
+                walk(value)
+
+    walk(document)
+    node, name = source.choice(places)
+    match source.randrange(3):
+        case 0:
+            del node[name]
+        case 1:
+            node[name] = source.choice([None, 0, -1, 2.5, True, "", "AA==", "é", "\ud800", [], {}, [[]], {"a": 1}])
+        case _:
+            node[source.choice(["material", "sealed", "public", "nonce", "p", "extra"])] = node.pop(name)
+
+
+@pytest.mark.parametrize("kind", ["public", "secret"])
+def test_mutated_key_files_raise_nothing_but_key_store_errors(kind: str, tmp_path: Path) -> None:
+    """A file that still loads has the same public key; altered secret material is then no key of the scheme."""
+    text = (FROZEN / f"TEST-ONLY-paillier.{kind}.json").read_bytes()
+    source = random.Random(3)
+    path = tmp_path / "key.json"
+    path.touch(mode=0o600)
+    scheme = create("paillier", parameters={"modulus_bits": 2048}, threads=1)
+    original = keystore.load_public(FROZEN / "TEST-ONLY-paillier.public.json")
+    outcomes: Counter[str] = Counter()
+    for index in range(1500):
+        if index % 2:
+            document = json.loads(text)
+            _mutate_value(source, document)
+            path.write_text(json.dumps(document), encoding="ascii")
+        else:
+            path.write_bytes(_mutant_text(source, text))
+        try:
+            bundle = keystore.load_public(path) if kind == "public" else keystore.load_secret(path)
+        except errors.KeyStoreError as error:
+            outcomes[type(error).__name__] += 1
+            continue
+        outcomes["loaded"] += 1
+        if isinstance(bundle, keystore.SecretBundle):
+            assert bundle.public == original
+            try:
+                assert scheme.secret_key(bundle).key_id == original.key_id
+            except ParameterError:
+                outcomes["no key of the scheme"] += 1
+        else:
+            assert bundle == original
+    assert outcomes["KeyFileError"] > 500
+    if kind == "secret":
+        assert outcomes["no key of the scheme"] > 5
+        assert outcomes["PassphraseError"] > 5
+
+
+def test_mutations_of_a_sealed_key_are_told_as_such(tmp_path: Path) -> None:
+    """Few, as each attempt derives a key for 0.3 s."""
+    scheme = create("plain")
+    keystore.save_secret(tmp_path / "sealed", scheme.generate_keys(), "correct horse")
+    text = (tmp_path / "sealed").read_bytes()
+    source = random.Random(4)
+    path = tmp_path / "mutant"
+    path.touch(mode=0o600)
+    for part in ("salt", "nonce", "ciphertext"):
+        for size in (0, 1, None):
+            document = json.loads(text)
+            old = document["sealed"][part]
+            position = source.randrange(len(old) - 4)
+            swapped = old[:position] + ("A" if old[position] != "A" else "B") + old[position + 1 :]
+            document["sealed"][part] = swapped if size is None else old[: 4 * size]
+            path.write_text(json.dumps(document), encoding="ascii")
+            with pytest.raises(errors.KeyFileError):
+                keystore.load_secret(path, "correct horse")
+
+
+@pytest.mark.parametrize("depth", [*range(940, 1000), 100_000])
+def test_deep_nesting_is_refused_wherever_it_lies(depth: int, tmp_path: Path) -> None:
+    """At some depths the parser still copes and what walks its result does not."""
+    nest = "[" * depth + "]" * depth
+    for number, text in enumerate(
+        (
+            f'{{"format": {nest}}}',
+            f'{{"format": "dcsfl public key 1", "scheme": "plain", "parameters": {{"a": {nest}}}, "key_id": "", '
+            '"material": {}}',
+            f'{{"format": "dcsfl public key 1", "scheme": {nest}, "parameters": {{}}, "material": {{}}}}',
+            f'{{"format": "dcsfl public key 1", "scheme": "plain", "parameters": {{}}, "material": {nest}}}',
+        )
+    ):
+        path = tmp_path / str(number)
+        path.write_text(text, encoding="ascii")
+        with pytest.raises(errors.KeyStoreError):
+            keystore.load_public(path)
