@@ -59,6 +59,7 @@ def write(folder: Path, snapshot: Snapshot, links: tuple[str, ...]) -> Path:
         shutil.rmtree(target, ignore_errors=True)
         partial.rename(target)
         _sync(folder)
+        _sync(folder.parent)  # which may have `folder` and the run's tables only just now
         for link in sorted(links, key=LINKS.index, reverse=True):
             _point(folder, link, target.name)
         _sync(folder)

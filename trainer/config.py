@@ -236,8 +236,11 @@ def _explain(problem: Any) -> str:
 
 
 def _nearest(path: list[str]) -> str | None:
-    """The known dotted key closest to `path`: in the same section first, then anywhere."""
+    """The known dotted key closest to `path`: the same name elsewhere, else in the same section, else anywhere."""
     known = dotted_keys(Config)
+    for key in known:
+        if key.rpartition(".")[2] == path[-1]:
+            return key
     section = ".".join(path[:-1])
     siblings = {key.rpartition(".")[2]: key for key in known if key.rpartition(".")[0] == section}
     close = difflib.get_close_matches(path[-1], siblings, n=1)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 INITIAL_HEADROOM = 2.0
 HEADROOM = 4.0
 FLOOR = 1 / 256  # of the initial limit: a tensor that stood still may start to move again
+SMALLEST, LARGEST = 2.0**-100, 2.0**100  # what the codec takes; beyond, training has stalled or diverged anyway
 
 
 class ClipLimits:
@@ -21,7 +22,7 @@ class ClipLimits:
 
     def __init__(self, lengths: tuple[int, ...], reach: float) -> None:
         self._lengths = lengths
-        initial = INITIAL_HEADROOM * reach
+        initial = _within(INITIAL_HEADROOM * reach)
         self._floor = initial * FLOOR
         self.values: tuple[float, ...] = (initial,) * len(lengths)
 
@@ -29,4 +30,8 @@ class ClipLimits:
         """Set the next round's limits from this round's decrypted mean, float32[sum(lengths)]."""
         starts = np.concatenate(([0], np.cumsum(self._lengths)[:-1]))
         largest = np.maximum.reduceat(np.abs(mean_update), starts)
-        self.values = tuple(max(HEADROOM * float(value), self._floor) for value in largest)
+        self.values = tuple(_within(max(HEADROOM * float(value), self._floor)) for value in largest)
+
+
+def _within(limit: float) -> float:
+    return min(max(limit, SMALLEST), LARGEST)
