@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +33,9 @@ QUICK = (
     "data.clients=2",
     "data.max_slices=4",
     "network.features=[4,4,8,8,8,4]",
+    "network.client_levels=1",
+    "training.batch_size=4",
+    "training.learning_rate=2e-3",
     "encryption.scheme=plain",
     "training.rounds=2",
     "run.threads=1",
@@ -106,33 +113,100 @@ def go_on() -> Callable[..., Run]:
     return resumed_run
 
 
+@dataclass
+class Process:
+    """A `dcsfl-train` in a process of its own; once waited for, `status` is its exit status, or -signal."""
+
+    server: subprocess.Popen[str]
+    pid: int
+    folder: Path
+    status: int | None = None
+
+    def kill(self, number: int) -> None:
+        """Send it a signal; it may have ended just before."""
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
+    def wait(self) -> Process:
+        """Wait for its end."""
+        if self.status is None:
+            self.status = int(_line(self.server))
+        return self
+
+    @property
+    def stdout(self) -> str:
+        return (self.folder / "stdout").read_text()
+
+    @property
+    def stderr(self) -> str:
+        return (self.folder / "stderr").read_text()
+
+
 class Command:
-    """`dcsfl-train` as a process of its own."""
+    """Starts `dcsfl-train`, one at a time, in the folder `cwd`."""
 
-    def __init__(self, cwd: Path) -> None:
+    def __init__(self, server: subprocess.Popen[str], cwd: Path, streams: Path) -> None:
         self.cwd = cwd
+        self._server, self._streams = server, streams
+        self._last: Process | None = None
 
-    def start(self, *arguments: str | Path, **options: Any) -> subprocess.Popen[str]:
-        """Start it; its streams are pipes."""
-        return subprocess.Popen(
-            [sys.executable, "-c", "from trainer.cli import main; main()", *map(str, arguments)],
-            cwd=self.cwd,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-            text=True,
-            **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options,
-        )
+    def start(self, *arguments: str | Path, file_bytes: int | None = None) -> Process:
+        """Start it; no file may grow over `file_bytes`."""
+        if self._last is not None:
+            self._last.wait()
+        folder = Path(tempfile.mkdtemp(dir=self._streams))
+        request = {
+            "arguments": [str(argument) for argument in arguments],
+            "cwd": str(self.cwd),
+            "stdout": str(folder / "stdout"),
+            "stderr": str(folder / "stderr"),
+            "file_bytes": file_bytes,
+        }
+        print(json.dumps(request), file=self._server.stdin, flush=True)
+        self._last = Process(self._server, int(_line(self._server)), folder)
+        return self._last
 
-    def run(self, *arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
-        """Run it to its end."""
-        process = self.start(*arguments, **options)
-        stdout, stderr = process.communicate(timeout=300)
-        return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+    def run(self, *arguments: str | Path, file_bytes: int | None = None) -> Process:
+        """Start it and wait for its end."""
+        return self.start(*arguments, file_bytes=file_bytes).wait()
+
+    def settle(self) -> None:
+        """End what a failed test left running."""
+        if self._last is not None and self._last.status is None:
+            self._last.kill(signal.SIGKILL)
+            self._last.wait()
+
+
+def _line(server: subprocess.Popen[str]) -> str:
+    line = server.stdout.readline() if server.stdout else ""
+    if not line:
+        raise RuntimeError("the process that starts the commands has ended")
+    return line
+
+
+@pytest.fixture(scope="session")
+def _warm_server() -> Iterator[subprocess.Popen[str]]:
+    script = Path(__file__).with_name("warm_command.py")
+    with subprocess.Popen(
+        [sys.executable, str(script)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        text=True,
+    ) as server:
+        yield server
+        if server.stdin:
+            server.stdin.close()
 
 
 @pytest.fixture
-def command(tmp_path: Path) -> Command:
-    """`dcsfl-train` in processes of its own, in tmp_path: `.run(...)`, `.start(...)`."""
-    return Command(tmp_path)
+def command(
+    _warm_server: subprocess.Popen[str], tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Command]:
+    """`dcsfl-train` in processes of their own, in tmp_path: `.run(...)`, `.start(...)`."""
+    started = Command(_warm_server, tmp_path, tmp_path_factory.mktemp("streams"))
+    yield started
+    started.settle()
 
 
 def final_state(run_folder: Path) -> dict[str, Any]:
