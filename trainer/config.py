@@ -31,7 +31,7 @@ class RunConfig(_Section):
     )
     folder: Path = Field(Path("runs"), description="parent of all run folders")
     seed: int = Field(42, ge=0, lt=2**63, description="seeds weights, batch order and simulated scanners; never keys")
-    threads: int = Field(0, ge=0, description="CPU threads for torch and the engine; 0 means all cores")
+    threads: int = Field(0, ge=0, description="CPU threads of the encryption engine; 0 means all cores")
     device: str = Field("cpu", description="torch device of clients and compute server, such as cpu or cuda:0")
     tensorboard: bool = Field(False, description="write TensorBoard events (needs dcsfl[tensorboard])")
     examples: int = Field(2, ge=0, description="test images per client drawn in the report")
@@ -76,6 +76,7 @@ class TrainingConfig(_Section):
     learning_rate: float = Field(1.5e-3, gt=0, description="Adam, one per part (head, body, tail)")
     learning_rate_decay: float = Field(0.95, gt=0, le=1, description="factor from one round to the next; 1 keeps it")
     weight_decay: float = Field(1e-8, ge=0, description="Adam's L2 penalty")
+    threads: int = Field(1, ge=1, description="CPU threads per torch operation; more pays for large images alone")
 
 
 class CorrectionConfig(_Section):

@@ -34,7 +34,7 @@ class Experiment:
     @classmethod
     def prepare(cls, config: Config) -> Experiment:
         """Load the data and build the rest. Raises TrainerError or HeCoreError subclasses."""
-        torch.set_num_threads(config.run.threads or torch.get_num_threads())
+        torch.set_num_threads(config.training.threads)
         method = method_for(config.method.name)
         check_serves(config.network, config.training.task)
         scheme = None
