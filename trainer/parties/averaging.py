@@ -85,7 +85,8 @@ class EncryptedAveraging:
             )
         except NonFiniteUpdateError as error:
             raise UpdateRefusedError(
-                f"client {self._client}, round {plan.round}, tensor {self._layout.names[error.segment]!r}: {error}"
+                f"client {self._client}, round {plan.round} (counted from 0), "
+                f"tensor {self._layout.names[error.segment]!r}: {error}"
             ) from None
         reply = self._transport.request(self._name, AGGREGATION, EncryptedContribution(frame))
         if reply != ContributionAccepted(self._client, plan.round):

@@ -62,14 +62,16 @@ def write_report(run_folder: Path) -> Path:
     """
     run = read_run(run_folder)
     examples = read_examples(run_folder / "examples.npz", run.data.task, run.data.class_names)
-    page = run_folder / "report.html"
+    page, partial = run_folder / "report.html", run_folder / ".report.html.partial"
     html = render(run, examples)
     try:
         curves.write_curves(run, run_folder / "curves.png")
         if examples is not None:
             write_examples(examples, run_folder / "examples.png")
-        page.write_text(html, encoding="utf-8")
+        partial.write_text(html, encoding="utf-8")
+        partial.replace(page)  # last and at once: a page that is there is whole, and so are its pictures
     except OSError as error:
+        partial.unlink(missing_ok=True)
         raise ReportError(f"cannot write the report into {run_folder}: {error.strerror}") from None
     return page
 
