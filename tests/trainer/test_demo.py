@@ -1,7 +1,7 @@
 """The demo as released, through the command line: encryption costs nothing but time, and the method works.
 
-Slow: trains the default configuration four times. Whatever the figures are, they are results; the thresholds are those
-the project promises for its demo.
+Slow: trains the default configuration four times. Whatever the figures are, they are results; the thresholds are
+those the project promises for its demo.
 """
 
 from __future__ import annotations

@@ -73,9 +73,7 @@ def test_metrics_are_means_over_judges_then_sites(federation):
 def test_sample_weighting_equals_weighting_by_hand(federation):
     fed = federation("encryption.scheme=none", "method.correction.mode=off")
     plan_weights = (1, 2, 3, 4)
-    plan = type(fed.plan(0))(
-        0, tuple(type(p)(p.client, w) for p, w in zip(fed.plan(0).participants, plan_weights, strict=True))
-    )
+    plan = RoundPlan(0, tuple(Participant(client, weight) for client, weight in enumerate(plan_weights)))
     start = fed.parties.clients[0].averaging._global.copy()
     locals_ = []
     for client, site in zip(fed.parties.clients, fed.data.clients, strict=True):
