@@ -85,9 +85,16 @@ def per_value(benchmark: BenchmarkFixture) -> Callable[..., None]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """`engine_name`: every (scheme, backend) that runs here; `value_count`: a few values, and a million as `slow`."""
+    """`engine_name`: every (scheme, backend) that runs here; `value_count`: a few values, and a million where timed.
+
+    Run once as a test, without timing, a million values would say no more than a thousand and take minutes.
+    """
     if "engine_name" in metafunc.fixturenames:
         metafunc.parametrize("engine_name", HERE, ids="-".join, scope="session")
     if "value_count" in metafunc.fixturenames:
-        sizes = [pytest.param(1_000, id="1e3"), pytest.param(MILLION, id="1e6", marks=pytest.mark.slow)]
+        option = metafunc.config.getoption
+        timed = option("benchmark_enable") or not option("benchmark_disable")
+        sizes = [pytest.param(1_000, id="1e3")]
+        if timed:
+            sizes.append(pytest.param(MILLION, id="1e6", marks=pytest.mark.slow))
         metafunc.parametrize("value_count", sizes, scope="session")
