@@ -259,7 +259,7 @@ def test_an_update_with_nan_is_refused_naming_client_round_and_tensor(
     assert not (tmp_path / "run" / "metrics.jsonl").exists()
 
 
-@pytest.mark.parametrize("method", ["dcsfl", "local", "centralised"])
+@pytest.mark.parametrize("method", ["dcsfl", "local", pytest.param("centralised", marks=pytest.mark.slow)])
 def test_a_run_that_diverged_goes_on_from_its_last_good_round_with_other_settings(
     method: str, cli: Any, quick: tuple[str, ...], quick_config: Any, start: Any, go_on: Any, tmp_path: Path
 ) -> None:
