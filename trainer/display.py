@@ -1,8 +1,9 @@
-"""What a run shows while it goes: bars on a terminal, a line per round otherwise, JSON lines, or nothing."""
+"""What a run shows: bars on a terminal, a line per round otherwise, JSON lines, or nothing; and its log."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -86,7 +87,7 @@ class LineDisplay(QuietDisplay):
         self._rounds = rounds
 
     def round_done(self, row: Row) -> None:
-        self.say(f"round {row['round'] + 1}/{self._rounds}  {summarise(row)}  {row['wall_seconds']:.1f} s")
+        self.say(round_line(row, self._rounds))
 
 
 class BarDisplay(LineDisplay):
@@ -129,6 +130,47 @@ class BarDisplay(LineDisplay):
         self._progress.update(self._round_task, advance=1, note=summarise(row))
         self._progress.reset(self._batch_task, note="")
         super().round_done(row)
+
+
+class LoggedDisplay:
+    """Shows what `shown` shows, and hands the lines a person would read to `log` in any case."""
+
+    def __init__(self, shown: Display, log: Callable[[str], None]) -> None:
+        self._shown = shown
+        self._log = log
+        self._rounds = 0
+
+    def __enter__(self) -> LoggedDisplay:
+        self._shown.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._shown.__exit__(kind, error, trace)
+
+    def say(self, text: str) -> None:
+        self._shown.say(text)
+        self._log(text)
+
+    def begin(self, first_round: int, rounds: int, batches: int) -> None:
+        self._rounds = rounds
+        self._shown.begin(first_round, rounds, batches)
+
+    def batch(self, client: str, loss: float) -> None:
+        self._shown.batch(client, loss)
+
+    def phase(self, text: str) -> None:
+        self._shown.phase(text)
+
+    def round_done(self, row: Row) -> None:
+        self._shown.round_done(row)
+        self._log(round_line(row, self._rounds))
+
+
+def round_line(row: Row, rounds: int) -> str:
+    """A round in a line; rounds count from 1 for people."""
+    return f"round {row['round'] + 1}/{rounds}  {summarise(row)}  {row['wall_seconds']:.1f} s"
 
 
 def summarise(row: Row) -> str:

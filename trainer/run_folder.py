@@ -111,6 +111,13 @@ class RunFolder:
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         self.write_text(name, json.dumps(content, indent=1) + "\n")
 
+    def log(self, text: str) -> None:
+        """Append `text` to run.log, each line with the time (UTC). Raises RunFolderError."""
+        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        target = self.path / "run.log"
+        with _disk_errors(target), target.open("a", encoding="utf-8") as file:
+            file.writelines(f"{now}  {line}\n" for line in text.splitlines())
+
     def remove(self, name: str) -> None:
         """Remove a file if it is there. Raises RunFolderError."""
         with _disk_errors(self.path / name):

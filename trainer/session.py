@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -12,8 +13,8 @@ from rich.console import Console
 from he_core import HeCoreError
 from trainer import checkpoint
 from trainer.config import Config, load
-from trainer.display import Display, display_for
-from trainer.errors import ConfigError, TrainerError
+from trainer.display import Display, LoggedDisplay, display_for
+from trainer.errors import ConfigError, RunFolderError, TrainerError
 from trainer.events import EventWriter, NoEvents, TensorBoardEvents
 from trainer.experiment import Experiment
 from trainer.interruption import FAILED, INTERRUPTED
@@ -25,7 +26,7 @@ def start(config: Config, overrides: tuple[str, ...], into: Path | None, form: s
     """A new run. Whatever is wrong with the configuration is found before its folder is made."""
     folder = RunFolder(into or new_path(config))
     refuse_existing(folder.path)
-    display, events = display_for(form, console), _events(config)
+    display, events = LoggedDisplay(display_for(form, console), folder.log), _events(config)
     experiment = Experiment.prepare(config)
     records = {
         "environment.json": environment(),
@@ -58,6 +59,7 @@ def resume(named: str, configs: tuple[Path, ...], overrides: tuple[str, ...], fo
         _print_path(folder, form)
         return
     snapshot = checkpoint.read(folder.checkpoints / "latest")
+    display = LoggedDisplay(display, folder.log)
     events = _events(config)
     experiment = Experiment.prepare(config)
     training = Run(experiment, folder, display, events)
@@ -109,10 +111,10 @@ def _train(training: Run, folder: RunFolder, form: str, display: Display, consol
         with display:
             summary = training.run()
     except KeyboardInterrupt:
-        _print(console, f"\nstopped in round {training.finished_rounds + 1}. {_way_on(training, folder)}")
+        _tell(console, folder, f"stopped in round {training.finished_rounds + 1}. {_way_on(training, folder)}")
         sys.exit(INTERRUPTED)
     except (TrainerError, HeCoreError) as error:
-        _print(console, f"error: {error}\n{_way_on(training, folder)}")
+        _tell(console, folder, f"error: {error}\n{_way_on(training, folder)}")
         sys.exit(FAILED)
     figures = ", ".join(f"{name} {value:.4f}" for name, value in summary["final"].items())
     display.say(
@@ -141,5 +143,7 @@ def _print_path(folder: RunFolder, form: str) -> None:
         click.echo(str(folder.path))
 
 
-def _print(console: Console, text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+def _tell(console: Console, folder: RunFolder, text: str) -> None:
+    console.print("\n" + text, markup=False, highlight=False, soft_wrap=True)
+    with suppress(RunFolderError):  # a full disk may be what is being told
+        folder.log(text)

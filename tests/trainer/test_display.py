@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from trainer.display import BarDisplay, JsonDisplay, LineDisplay, QuietDisplay, display_for
+from trainer.display import BarDisplay, JsonDisplay, LineDisplay, LoggedDisplay, QuietDisplay, display_for
 
 ROW = {
     "round": 1,
@@ -50,6 +50,17 @@ def test_json_lines_are_the_rows(capsys: pytest.CaptureFixture[str]) -> None:
     display.say("not for machines")
     display.begin(0, 12, 8)
     display.round_done(ROW)
+    assert json.loads(capsys.readouterr().out) == ROW
+
+
+def test_the_log_gets_the_lines_whatever_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    logged: list[str] = []
+    with LoggedDisplay(JsonDisplay(), logged.append) as display:
+        display.say("a note")
+        display.begin(0, 12, 8)
+        display.batch("hospital-1", 0.5)
+        display.round_done(ROW)
+    assert logged == ["a note", "round 2/12  loss 1.235  dice 0.500  encryption 27% of the time  3.1 s"]
     assert json.loads(capsys.readouterr().out) == ROW
 
 

@@ -114,6 +114,12 @@ def test_overrides_are_recorded_as_typed_and_the_environment_with_versions(finis
     assert environment["torch"].startswith("2.")
 
 
+def test_the_log_has_every_round_with_the_time(finished: Path) -> None:
+    lines = (finished / "run.log").read_text().splitlines()
+    assert all(re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00  ", line) for line in lines)
+    assert [line.split()[2] for line in lines if line.split()[1] == "round"] == ["1/3", "2/3", "3/3"]
+
+
 def test_tensorboard_reads_the_metrics(finished: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
