@@ -70,11 +70,11 @@ class ValueCountError(CodecError):
 
 
 class FieldRangeError(CodecError):
-    """A field that does not fit its width."""
+    """A field that does not fit its width. Names the field, not its value: fields hold the update."""
 
-    def __init__(self, index: int, value: int, field_bits: int) -> None:
-        super().__init__(f"field {index} is {value}, outside [0, 2^{field_bits})")
-        self.index, self.value, self.field_bits = index, value, field_bits
+    def __init__(self, index: int, field_bits: int) -> None:
+        super().__init__(f"field {index} is outside [0, 2^{field_bits})")
+        self.index, self.field_bits = index, field_bits
 
 
 class WeightError(CodecError):

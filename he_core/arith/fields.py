@@ -100,7 +100,7 @@ class FieldLayout:
     def pack(self, fields: NDArray[np.uint32]) -> NDArray[np.uint8]:
         """Pack `fields`, uint32[n], each in [0, 2^field_bits), into uint8[word_count(n), word_bytes].
 
-        Raises FieldRangeError(index, value, field_bits) for the first field out of range, ParameterError for
+        Raises FieldRangeError(index, field_bits) for the first field out of range, ParameterError for
         another type or shape. Constant time in the fields unless it raises.
         """
         if fields.dtype != np.uint32 or fields.ndim != 1:
@@ -111,7 +111,7 @@ class FieldLayout:
             _KERNELS.pack_fields(words, contiguous, self.field_bits, self.fields_per_word, self.word_bytes)
         except OverflowError:
             index = int(np.argmax(contiguous >> np.uint32(self.field_bits) != 0))
-            raise FieldRangeError(index, int(contiguous[index]), self.field_bits) from None
+            raise FieldRangeError(index, self.field_bits) from None
         return words
 
     def unpack(self, words: NDArray[np.uint8], count: int) -> NDArray[np.uint32]:

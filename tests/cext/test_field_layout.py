@@ -56,12 +56,13 @@ def test_a_strided_vector_packs_like_its_copy() -> None:
     np.testing.assert_array_equal(layout.pack(every_other), layout.pack(every_other.copy()))
 
 
-def test_a_field_out_of_range_is_named_by_index_and_value() -> None:
+def test_a_field_out_of_range_is_named_by_index_and_its_value_kept_out_of_the_message() -> None:
     fields = np.zeros(500, np.uint32)
     fields[[321, 400]] = 2**19 + 5
     with pytest.raises(FieldRangeError) as caught:
         FieldLayout(19, 161, 384).pack(fields)
-    assert (caught.value.index, caught.value.value, caught.value.field_bits) == (321, 2**19 + 5, 19)
+    assert (caught.value.index, caught.value.field_bits) == (321, 19)
+    assert str(2**19 + 5) not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -92,5 +93,5 @@ def test_without_the_extension_numba_packs_and_a_warning_says_so(monkeypatch: py
 
 def test_field_range_error_is_the_same_on_numba(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fields_module, "_KERNELS", fields_numba)
-    with pytest.raises(FieldRangeError, match="field 1 is 16"):
+    with pytest.raises(FieldRangeError, match="field 1 is outside"):
         FieldLayout(4, 2, 1).pack(np.array([1, 16], np.uint32))

@@ -52,7 +52,7 @@ def test_a_field_out_of_range_is_named() -> None:
     layout = FieldLayout(5, 3, 2)
     with pytest.raises(FieldRangeError) as refusal:
         PackedFields(layout).pack(np.array([31, 1, 32, 99], np.uint32))
-    assert (refusal.value.index, refusal.value.value, refusal.value.field_bits) == (2, 32, 5)
+    assert (refusal.value.index, refusal.value.field_bits) == (2, 5)
 
 
 @given(st.lists(st.floats(width=32, allow_nan=False), min_size=1, max_size=50))
