@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, TypeVar
@@ -17,7 +18,7 @@ P = TypeVar("P", bound="SchemeParameters")
 
 
 @dataclass(frozen=True)
-class SchemeParameters:
+class SchemeParameters(ABC):
     """Base of every scheme's parameters: if one exists, it is valid."""
 
     scheme: ClassVar[str]
@@ -36,9 +37,9 @@ class SchemeParameters:
         return asdict(self)
 
     @property
+    @abstractmethod
     def security_bits(self) -> int:
         """Classical security strength in bits; 0 where nothing is encrypted."""
-        raise NotImplementedError
 
     @property
     def digest(self) -> bytes:
