@@ -94,6 +94,17 @@ def test_stochastic_rounding_draws_from_the_given_source_and_else_from_the_syste
     assert np.any(unseeded[0] != unseeded[1])
 
 
+@pytest.mark.parametrize("part", [0.01, 0.3, 0.5, 0.99])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_stochastic_rounding_is_unbiased_to_five_standard_deviations(part: float, sign: int) -> None:
+    count = 1_000_000
+    codec = Codec(8, 1, (count,), (127.0,), rounding="stochastic")  # steps of 1
+    value = np.float32(sign * (20 + part))
+    fields, _ = codec.quantise(np.full(count, value), 1, np.random.default_rng(11))
+    deviation = np.sqrt(part * (1 - part) / count)
+    assert abs(codec.dequantise(fields, 1, 1).mean(dtype=np.float64) - value) < 5 * deviation
+
+
 def test_rounding_to_nearest_ignores_a_noise_source() -> None:
     codec = Codec(16, 2, (500,), (1.0,))
     update = draw_update(codec, 1)

@@ -235,13 +235,15 @@ def test_values_over_the_limit_are_clipped_and_counted_or_kept_whole(engine: Eng
     assert changed == (3 if engine.scheme.capabilities.exact else 0)
 
 
-@pytest.mark.parametrize(("bits", "k_max"), [(2, 1), (2, 5), (9, 8), (16, 7), (16, 8), (24, 8), (24, 256)])
+@pytest.mark.parametrize(("bits", "k_max"), [(2, 1), (2, 5), (9, 8), (16, 1), (16, 7), (16, 8), (24, 8), (24, 256)])
 def test_extreme_sums_do_not_carry_into_their_neighbours(engine: Engine, bits: int, k_max: int) -> None:
+    """Widths that divide a word's bits are among them: there a scheme is tempted to fill it to the brim."""
     codec = Codec(bits=bits, k_max=k_max, lengths=(2 * engine.values_per_word(CODEC) + 1,), limits=(1.0,))
     clients = min(k_max, 8)
     pattern = np.resize(np.array([1, -1, 1, 1, -1, -1, 0], np.float32), codec.value_count)
-    mean = engine.decrypt(engine.sum([pattern] * clients, codec), codec)
-    np.testing.assert_allclose(mean, pattern, rtol=3e-7, atol=0)
+    for update in (pattern, -pattern):
+        mean = engine.decrypt(engine.sum([update] * clients, codec), codec)
+        np.testing.assert_allclose(mean, update, rtol=3e-7, atol=0)
 
 
 def test_a_full_round_of_largest_codes_fills_every_field_and_no_more(engine: Engine) -> None:
