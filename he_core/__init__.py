@@ -7,7 +7,7 @@ codec = he_core.Codec(bits=16, k_max=8, lengths=(len(update),), limits=(0.05,))
 frame = he_core.Encryptor(scheme, scheme.public_key(keys.public)).encrypt(update, codec, round=0, client=3)
 
 aggregator = he_core.Aggregator(scheme, scheme.public_key(keys.public))   # no secret key here
-aggregator.open(round=0, shape=codec.shape)
+aggregator.open(round=0, shape=codec.shape, clients=range(4))
 aggregator.add(frame)                                                     # ... one per client
 total = aggregator.result()
 

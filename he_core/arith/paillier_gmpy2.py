@@ -2,7 +2,7 @@
 
 gmpy2 releases the GIL during each large operation, so threads share the work. Decryption raises to secret exponents
 with GMP's side-channel-resistant powm (`powmod_sec`); table look-ups by randomiser digits and the remaining modular
-reductions are *not* constant-time. Where an attacker shares the machine, use the native backend.
+reductions are *not* constant-time: do not share the machine with an attacker (docs/security.md, Timing).
 """
 
 from __future__ import annotations
