@@ -316,12 +316,14 @@ def test_stopped_while_a_round_is_recorded_the_record_is_finished_first(
         if next(changes) == 20:
             signal.raise_signal(stopping)
 
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Set for both: a shell that starts the tests in the background has them ignore SIGINT.
+    before = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         with pytest.raises(KeyboardInterrupt), file_operations.watching(stop_once):
             run.run()
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     assert run.finished_rounds == run.saved_rounds == 1
     assert checkpoint.read(tmp_path / "run" / "checkpoints" / "latest").round == 0
     assert not list((tmp_path / "run" / "checkpoints").glob(".*"))
