@@ -74,8 +74,8 @@ class Aggregator:
             raise TooManyClientsError(len(clients), shape.k_max)
         self._open = _OpenRound(round, shape, None if clients is None else tuple(clients))
 
-    def add(self, data: bytes) -> None:
-        """Parse, check and add one contribution.
+    def add(self, data: bytes) -> FrameHeader:
+        """Parse, check and add one contribution; returns its header.
 
         Raises a FrameError or AggregationError subclass, with the sum unchanged.
         """
@@ -108,6 +108,7 @@ class Aggregator:
             current.participants[participant.client] = participant
             current.codec_digest = parsed.header.codec_digest
             meter.count(bytes=expected_bytes, values=current.shape.value_count)
+        return parsed.header
 
     def result(self) -> bytes:
         """Close the round: the sum's frame, to be handed to every client. Raises EmptySumError, RoundStateError."""

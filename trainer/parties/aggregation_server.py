@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 from he_core import Aggregator, CodecShape, CostLedger, PublicBundle, Scheme
-from he_core import frame as wire
 from he_core.keys import refuse_secret
 from trainer.config import EncryptionConfig
 from trainer.errors import ProtocolError
@@ -72,8 +71,7 @@ class AggregationServer:
         self._plan, self._sum_frame = None, None
 
     def _add(self, message: EncryptedContribution) -> ContributionAccepted:
-        self._aggregator.add(message.frame)
-        header = wire.parse(message.frame).header
+        header = self._aggregator.add(message.frame)
         return ContributionAccepted(header.participants[0].client, header.round)
 
     def _sum(self, message: SumRequest) -> EncryptedSum:
