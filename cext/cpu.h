@@ -5,7 +5,8 @@
 #include <stdint.h>
 
 /* Feature bits; a target requires a set of them. */
-#define DCSFL_CPU_AVX2 (UINT32_C(1) << 0)
+#define DCSFL_CPU_AVX2 (UINT32_C(1) << 0)       /* AVX2 with FMA and BMI2: every AVX2 processor made */
+#define DCSFL_CPU_AVX512_IFMA (UINT32_C(1) << 1) /* AVX-512 F, DQ, BW, VL, IFMA and VBMI */
 
 /*
  * The features that may be used here, as an OR of DCSFL_CPU_*. A vector feature counts only if CPUID

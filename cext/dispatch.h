@@ -14,8 +14,9 @@
 
 struct dcsfl_target {
     const char *name;
-    uint32_t required_features;             /* OR of DCSFL_CPU_* */
-    const struct dcsfl_pack_kernels *pack;  /* NULL: known by name, not compiled into this build */
+    uint32_t required_features; /* OR of DCSFL_CPU_* */
+    int is_built;               /* 0: known by name, not compiled into this build; the kernels are NULL */
+    const struct dcsfl_pack_kernels *pack;
 };
 
 /* Every known target, slowest first; *count is set to their number. Static storage. */

@@ -1,16 +1,10 @@
-/*
- * he_core._native: the fast path as a Python extension. The only file that knows Python: it turns arguments
- * into pointers and lengths that meet the kernels' contracts, releases the GIL around the work, and turns
- * results into exceptions. he_core/_native.pyi documents the module for its callers.
- */
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
+/* he_core._native: the fast path as a Python extension. Targets, argument checks and the module itself. */
+#include "module.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "cpu.h"
-#include "dispatch.h"
 
 #define CAP_VARIABLE "DCSFL_CPU_TARGET"
 
@@ -51,8 +45,8 @@ static PyObject *target_names(uint32_t features, int all) {
     return names;
 }
 
-/* The target a call runs on; NULL with ValueError set if `name` cannot run here. */
-static const struct dcsfl_target *target_for_call(const struct module_state *state, const char *name) {
+const struct dcsfl_target *dcsfl_py_target(PyObject *module, const char *name) {
+    const struct module_state *state = state_of(module);
     const struct dcsfl_target *target;
     PyObject *names;
 
@@ -72,31 +66,19 @@ static const struct dcsfl_target *target_for_call(const struct module_state *sta
 
 /* --- arguments ----------------------------------------------------------------------------------- */
 
-/* ValueError unless the layout is valid; otherwise fills *layout. */
-static int parse_layout(struct dcsfl_pack_layout *layout, Py_ssize_t field_bits, Py_ssize_t fields_per_word,
-                        Py_ssize_t word_bytes) {
-    if (field_bits < 1 || field_bits > 32) {
-        PyErr_Format(PyExc_ValueError, "field_bits=%zd is outside [1, 32]", field_bits);
-        return -1;
-    }
-    if (fields_per_word < 1) {
-        PyErr_Format(PyExc_ValueError, "fields_per_word=%zd is below 1", fields_per_word);
-        return -1;
-    }
-    if (word_bytes < 1) {
-        PyErr_Format(PyExc_ValueError, "word_bytes=%zd is below 1", word_bytes);
-        return -1;
-    }
-    layout->field_bits = (uint32_t)field_bits;
-    layout->fields_per_word = (size_t)fields_per_word;
-    layout->word_bytes = (size_t)word_bytes;
-    if (!dcsfl_pack_layout_is_valid(layout)) {
-        PyErr_Format(PyExc_ValueError, "%zd fields of %zd bits do not fit a word of %zd bytes",
-                     fields_per_word, field_bits, word_bytes);
-        return -1;
-    }
-    return 0;
-}
+/* struct-module codes of an item type; C has two for an unsigned integer of 8 bytes. */
+static const struct {
+    const char *codes;
+    const char *name;
+    size_t alignment;
+} items[] = {
+    [ITEM_UINT8] = {"B", "uint8", 1},
+    [ITEM_INT8] = {"b", "int8", 1},
+    [ITEM_UINT32] = {"I", "uint32", _Alignof(uint32_t)},
+    [ITEM_UINT64] = {sizeof(unsigned long) == 8 ? "LQ" : "Q", "uint64", _Alignof(uint64_t)},
+    [ITEM_FLOAT32] = {"f", "float32", _Alignof(float)},
+    [ITEM_FLOAT64] = {"d", "float64", _Alignof(double)},
+};
 
 /* The format code of a view without its native-order mark; exporters that give none mean bytes. */
 static const char *format_of(const Py_buffer *view) {
@@ -104,28 +86,25 @@ static const char *format_of(const Py_buffer *view) {
     return *format == '@' ? format + 1 : format;
 }
 
-/*
- * Open `object` as a C-contiguous, naturally aligned array of `ndim` dimensions and items of format code
- * `format`. BufferError if it is not that, or read-only where `writable`; TypeError if it has no buffer.
- * Release *view if this returns 0.
- */
-static int open_array(Py_buffer *view, PyObject *object, const char *name, char format, int ndim,
-                      int writable) {
-    const char expected[2] = {format, '\0'};
-    const uintptr_t alignment = format == 'I' ? _Alignof(uint32_t) : 1;
+static int has_format(const Py_buffer *view, enum dcsfl_py_item item) {
+    const char *format = format_of(view);
+    return format[0] != '\0' && format[1] == '\0' && strchr(items[item].codes, format[0]) != NULL;
+}
 
+int dcsfl_py_open_array(Py_buffer *view, PyObject *object, const char *name, enum dcsfl_py_item item, int ndim,
+                        int writable) {
     /* The least demanding request, so that every refusal is this function's and names the argument. */
     if (PyObject_GetBuffer(object, view, PyBUF_RECORDS_RO) < 0)
         return -1;
-    if (strcmp(format_of(view), expected) != 0)
-        PyErr_Format(PyExc_BufferError, "%s has item format '%s', expected '%s' (%s)", name, format_of(view),
-                     expected, format == 'I' ? "uint32" : "uint8");
+    if (!has_format(view, item))
+        PyErr_Format(PyExc_BufferError, "%s has item format '%s', expected '%c' (%s)", name, format_of(view),
+                     items[item].codes[0], items[item].name);
     else if (view->ndim != ndim)
         PyErr_Format(PyExc_BufferError, "%s has %d dimension(s), expected %d", name, view->ndim, ndim);
     else if (!PyBuffer_IsContiguous(view, 'C'))
         PyErr_Format(PyExc_BufferError, "%s is not C-contiguous", name);
-    else if ((uintptr_t)view->buf % alignment != 0)
-        PyErr_Format(PyExc_BufferError, "%s is not aligned to %zu bytes", name, (size_t)alignment);
+    else if ((uintptr_t)view->buf % items[item].alignment != 0)
+        PyErr_Format(PyExc_BufferError, "%s is not aligned to %zu bytes", name, items[item].alignment);
     else if (writable && view->readonly)
         PyErr_Format(PyExc_BufferError, "%s is read-only", name);
     else
@@ -134,22 +113,7 @@ static int open_array(Py_buffer *view, PyObject *object, const char *name, char 
     return -1;
 }
 
-/* ValueError unless `words` is [ceil(count / fields_per_word), word_bytes] for the count of `fields`. */
-static int check_shapes(const struct dcsfl_pack_layout *layout, const Py_buffer *fields,
-                        const Py_buffer *words, const char *words_name) {
-    const size_t count = (size_t)fields->shape[0];
-    const size_t word_count = dcsfl_pack_word_count(layout, count);
-
-    if ((size_t)words->shape[0] == word_count && (size_t)words->shape[1] == layout->word_bytes)
-        return 0;
-    PyErr_Format(PyExc_ValueError, "%s has shape (%zd, %zd), expected (%zu, %zu) for %zu fields at %zu a word",
-                 words_name, words->shape[0], words->shape[1], word_count, layout->word_bytes, count,
-                 layout->fields_per_word);
-    return -1;
-}
-
-/* ValueError if the two arrays share a byte. */
-static int check_apart(const Py_buffer *out, const Py_buffer *in, const char *in_name) {
+int dcsfl_py_check_apart(const Py_buffer *out, const Py_buffer *in, const char *in_name) {
     const uintptr_t out_at = (uintptr_t)out->buf, in_at = (uintptr_t)in->buf;
 
     if (out->len == 0 || in->len == 0 || out_at >= in_at + (uintptr_t)in->len ||
@@ -159,100 +123,7 @@ static int check_apart(const Py_buffer *out, const Py_buffer *in, const char *in
     return -1;
 }
 
-/* What both functions take, parsed and checked: `words` is uint8[.., word_bytes], `fields` uint32[..]. */
-struct call {
-    const struct dcsfl_target *target;
-    struct dcsfl_pack_layout layout;
-    Py_buffer fields;
-    Py_buffer words;
-};
-
-/* Parse and check; 0, or -1 with an exception set. close_call() after 0. */
-static int open_call(struct call *call, PyObject *module, PyObject *args, PyObject *kwargs, int packs) {
-    static char *pack_names[] = {"out",        "fields", "field_bits", "fields_per_word",
-                                 "word_bytes", "target", NULL};
-    static char *unpack_names[] = {"out",        "words",  "field_bits", "fields_per_word",
-                                   "word_bytes", "target", NULL};
-    PyObject *out, *in;
-    Py_ssize_t field_bits, fields_per_word, word_bytes;
-    const char *target_name = NULL;
-
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, packs ? "OOnnn|$z:pack_fields" : "OOnnn|$z:unpack_fields",
-                                     packs ? pack_names : unpack_names, &out, &in, &field_bits,
-                                     &fields_per_word, &word_bytes, &target_name))
-        return -1;
-    if (parse_layout(&call->layout, field_bits, fields_per_word, word_bytes) < 0)
-        return -1;
-    call->target = target_for_call(state_of(module), target_name);
-    if (call->target == NULL)
-        return -1;
-    if (open_array(&call->fields, packs ? in : out, packs ? "fields" : "out", 'I', 1, !packs) < 0)
-        return -1;
-    if (open_array(&call->words, packs ? out : in, packs ? "out" : "words", 'B', 2, packs) < 0) {
-        PyBuffer_Release(&call->fields);
-        return -1;
-    }
-    if (check_shapes(&call->layout, &call->fields, &call->words, packs ? "out" : "words") == 0 &&
-        check_apart(packs ? &call->words : &call->fields, packs ? &call->fields : &call->words,
-                    packs ? "fields" : "words") == 0)
-        return 0;
-    PyBuffer_Release(&call->words);
-    PyBuffer_Release(&call->fields);
-    return -1;
-}
-
-static void close_call(struct call *call) {
-    PyBuffer_Release(&call->words);
-    PyBuffer_Release(&call->fields);
-}
-
 /* --- functions ----------------------------------------------------------------------------------- */
-
-PyDoc_STRVAR(pack_fields_doc,
-             "pack_fields(out, fields, field_bits, fields_per_word, word_bytes, *, target=None)\n--\n\n"
-             "Pack uint32[n] into out, uint8[ceil(n / fields_per_word), word_bytes].\n\n"
-             "Raises OverflowError if a field is 2**field_bits or more, and then out is all zeros;\n"
-             "BufferError for an array of the wrong type or layout; ValueError for a wrong size, layout or\n"
-             "target, or if the arrays share memory. After the last two nothing has been written.");
-
-static PyObject *pack_fields(PyObject *module, PyObject *args, PyObject *kwargs) {
-    struct call call;
-    int out_of_range;
-
-    if (open_call(&call, module, args, kwargs, 1) < 0)
-        return NULL;
-    Py_BEGIN_ALLOW_THREADS
-    out_of_range = call.target->pack->pack(&call.layout, (uint8_t *)call.words.buf, (size_t)call.words.len,
-                                           (const uint32_t *)call.fields.buf, (size_t)call.fields.shape[0]);
-    if (out_of_range)
-        memset(call.words.buf, 0, (size_t)call.words.len);
-    Py_END_ALLOW_THREADS
-    close_call(&call);
-    if (out_of_range)
-        return PyErr_Format(PyExc_OverflowError, "a field is outside [0, 2**%u)",
-                            (unsigned)call.layout.field_bits);
-    Py_RETURN_NONE;
-}
-
-PyDoc_STRVAR(unpack_fields_doc,
-             "unpack_fields(out, words, field_bits, fields_per_word, word_bytes, *, target=None)\n--\n\n"
-             "Unpack words, uint8[ceil(n / fields_per_word), word_bytes], into out, uint32[n].\n\n"
-             "Bits above a word's last field and fields from n on are ignored. Raises BufferError for an\n"
-             "array of the wrong type or layout; ValueError for a wrong size, layout or target, or if the\n"
-             "arrays share memory. Nothing has been written then.");
-
-static PyObject *unpack_fields(PyObject *module, PyObject *args, PyObject *kwargs) {
-    struct call call;
-
-    if (open_call(&call, module, args, kwargs, 0) < 0)
-        return NULL;
-    Py_BEGIN_ALLOW_THREADS
-    call.target->pack->unpack(&call.layout, (uint32_t *)call.fields.buf, (size_t)call.fields.shape[0],
-                              (const uint8_t *)call.words.buf, (size_t)call.words.len);
-    Py_END_ALLOW_THREADS
-    close_call(&call);
-    Py_RETURN_NONE;
-}
 
 PyDoc_STRVAR(target_doc, "target()\n--\n\nThe name of the target in use, such as 'portable' or 'avx2'.");
 
@@ -267,6 +138,8 @@ static PyObject *targets(PyObject *module, PyObject *Py_UNUSED(ignored)) {
 }
 
 /* --- module -------------------------------------------------------------------------------------- */
+
+static PyMethodDef *const rooms[] = {dcsfl_py_pack_methods};
 
 /*
  * Pick the target once. An unknown cap is a RuntimeError and not an ImportError: callers fall back to
@@ -291,6 +164,9 @@ static int module_exec(PyObject *module) {
     }
     state->features = dcsfl_cpu_features();
     state->target = dcsfl_target_select(cap, state->features);
+    for (size_t i = 0; i < sizeof rooms / sizeof rooms[0]; i++)
+        if (PyModule_AddFunctions(module, rooms[i]) < 0)
+            return -1;
     return 0;
 }
 
@@ -307,9 +183,6 @@ static PyModuleDef_Slot slots[] = {
 };
 
 static PyMethodDef methods[] = {
-    {"pack_fields", (PyCFunction)(void (*)(void))pack_fields, METH_VARARGS | METH_KEYWORDS, pack_fields_doc},
-    {"unpack_fields", (PyCFunction)(void (*)(void))unpack_fields, METH_VARARGS | METH_KEYWORDS,
-     unpack_fields_doc},
     {"target", target, METH_NOARGS, target_doc},
     {"targets", targets, METH_NOARGS, targets_doc},
     {NULL, NULL, 0, NULL},

@@ -125,10 +125,15 @@ def test_the_engine_writes_files_in_the_key_store_alone() -> None:
     assert openers == {"he_core.keystore"}
 
 
-def test_only_the_extensions_module_includes_python() -> None:
+def _c_files_that_include(header: str) -> set[str]:
     sources = [path for pattern in ("*.c", "*.h") for path in (ROOT / "cext").rglob(pattern)]
-    users = {path.name for path in sources if re.search(r"#\s*include\s*[<\"]Python\.h", path.read_text("utf-8"))}
-    assert users == {"module.c"}
+    pattern = rf'#\s*include\s*[<"]{re.escape(header)}[>"]'
+    return {path.name for path in sources if re.search(pattern, path.read_text("utf-8"))}
+
+
+def test_only_the_extensions_module_files_know_python() -> None:
+    assert _c_files_that_include("Python.h") == {"module.h"}
+    assert all(name.startswith("module") for name in _c_files_that_include("module.h"))
 
 
 def _decisions(tree: ast.Module) -> Iterator[ast.AST]:

@@ -1,0 +1,33 @@
+/*
+ * What the files of the extension module share. They alone know Python: they turn arguments into pointers and
+ * lengths that meet the kernels' contracts, release the GIL around the work, and turn results into exceptions.
+ * One module_*.c per room of kernels; he_core/_native.pyi documents the module for its callers.
+ */
+#ifndef DCSFL_MODULE_H
+#define DCSFL_MODULE_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "dispatch.h"
+
+/* Item types of arrays; the order is that of the table in module.c. */
+enum dcsfl_py_item { ITEM_UINT8, ITEM_INT8, ITEM_UINT32, ITEM_UINT64, ITEM_FLOAT32, ITEM_FLOAT64 };
+
+/* The target a call runs on, the module's own where `name` is NULL; NULL with ValueError set if it cannot run. */
+const struct dcsfl_target *dcsfl_py_target(PyObject *module, const char *name);
+
+/*
+ * Open `object` as a C-contiguous, naturally aligned array of `ndim` dimensions. BufferError if it is not
+ * that, or read-only where `writable`; TypeError if it has no buffer. Release *view if this returns 0.
+ */
+int dcsfl_py_open_array(Py_buffer *view, PyObject *object, const char *name, enum dcsfl_py_item item, int ndim,
+                        int writable);
+
+/* ValueError if the two arrays share a byte. */
+int dcsfl_py_check_apart(const Py_buffer *out, const Py_buffer *in, const char *in_name);
+
+/* Each room's functions, ended by a row of NULLs. */
+extern PyMethodDef dcsfl_py_pack_methods[];
+
+#endif
