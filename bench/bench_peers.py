@@ -109,7 +109,7 @@ def test_packed_encrypt(
 
     def encrypt() -> Any:
         numbers, _ = plaintext.quantise(codec, values, 1, None)
-        return scheme.encrypt(key, plaintext.pack(numbers), 0)
+        return scheme.encrypt(key, plaintext.pack(numbers), codec.shape, 0)
 
     benchmark.group = "encrypt, per value"
     ciphertext = benchmark.pedantic(encrypt, rounds=5, iterations=1, warmup_rounds=1)  # the warm-up makes the tables
@@ -125,7 +125,7 @@ def test_packed_add(
     scheme, secret = ours
     plaintext = scheme.plaintext(codec.shape)
     numbers, _ = plaintext.quantise(codec, update(codec.value_count), 1, None)
-    left, right = (scheme.encrypt(secret, plaintext.pack(numbers), 0) for _ in range(2))
+    left, right = (scheme.encrypt(secret, plaintext.pack(numbers), codec.shape, 0) for _ in range(2))
     benchmark.group = "add, per value"
     total = benchmark.pedantic(
         lambda accumulator: scheme.add(secret.public, accumulator, right),
@@ -144,7 +144,7 @@ def test_packed_decrypt(
     scheme, secret = ours
     plaintext, values = scheme.plaintext(codec.shape), update(codec.value_count)
     numbers, _ = plaintext.quantise(codec, values, 1, None)
-    ciphertext = scheme.encrypt(secret, plaintext.pack(numbers), 0)
+    ciphertext = scheme.encrypt(secret, plaintext.pack(numbers), codec.shape, 0)
 
     def decrypt() -> Any:
         sums = plaintext.unpack(scheme.decrypt(secret, ciphertext, 0), codec.value_count)

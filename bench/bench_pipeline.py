@@ -65,11 +65,11 @@ class Workload:
 
     @cached_property
     def ciphertext(self) -> Any:
-        return self.scheme.encrypt(self.secret, self.words, 0)
+        return self.scheme.encrypt(self.secret, self.words, self.codec.shape, 0)
 
     @cached_property
     def payload(self) -> bytes:
-        return self.scheme.serialise(self.public, self.ciphertext)
+        return bytes(self.scheme.serialise(self.public, self.ciphertext))
 
     @cached_property
     def header(self) -> FrameHeader:
@@ -139,10 +139,10 @@ def test_encrypt(benchmark: BenchmarkFixture, workload: Workload, per_value: Per
     """Under the public key alone, and for a key holder, who may work with the factors."""
     w = workload
     chosen, words = getattr(w, key), w.words
-    w.scheme.encrypt(chosen, words, 0)  # tables, which a key keeps
-    ciphertext = w.run(benchmark, lambda: w.scheme.encrypt(chosen, words, 0))
+    w.scheme.encrypt(chosen, words, w.codec.shape, 0)  # tables, which a key keeps
+    ciphertext = w.run(benchmark, lambda: w.scheme.encrypt(chosen, words, w.codec.shape, 0))
     w.assert_decrypts_to(ciphertext, 1)
-    per_value(w.value_count, bytes=w.scheme.payload_bytes(len(words)))
+    per_value(w.value_count, bytes=w.scheme.payload_bytes(w.codec.shape))
 
 
 @pytest.mark.parametrize("key", ["public", "secret"])
@@ -158,7 +158,7 @@ def test_first_encryption(benchmark: BenchmarkFixture, workload: Workload, per_v
 
     benchmark.group = f"first_encryption {w.value_count}"
     ciphertext = benchmark.pedantic(
-        lambda scheme, holder: scheme.encrypt(holder, words, 0), setup=fresh, rounds=LEAST_ROUNDS, iterations=1
+        lambda scheme, holder: scheme.encrypt(holder, words, w.codec.shape, 0), setup=fresh, rounds=LEAST_ROUNDS, iterations=1
     )
     w.assert_decrypts_to(ciphertext, 1)
     per_value(w.value_count)
@@ -174,20 +174,19 @@ def test_frame(benchmark: BenchmarkFixture, workload: Workload, per_value: PerVa
 
 def test_parse(benchmark: BenchmarkFixture, workload: Workload, per_value: PerValue) -> None:
     w = workload
-    data, words = w.contribution, len(w.words)
-    parsed = w.run(benchmark, lambda: w.scheme.parse(w.public, frame.parse(data).payload, words))
-    assert w.scheme.serialise(w.public, parsed) == w.payload
+    data = w.contribution
+    parsed = w.run(benchmark, lambda: w.scheme.parse(w.public, frame.parse(data).payload, w.codec.shape))
+    assert bytes(w.scheme.serialise(w.public, parsed)) == w.payload
     per_value(w.value_count, bytes=len(data))
 
 
 def test_add(benchmark: BenchmarkFixture, workload: Workload, per_value: PerValue) -> None:
     """Both addends as they come off the wire; a scheme may overwrite the first, so each addition gets its own."""
     w = workload
-    words = len(w.words)
 
     def addends() -> tuple[Any, Any]:
-        payload = memoryview(bytes(w.payload))
-        return w.scheme.parse(w.public, payload, words), w.scheme.parse(w.public, payload, words)
+        payload = memoryview(w.payload)
+        return w.scheme.parse(w.public, payload, w.codec.shape), w.scheme.parse(w.public, payload, w.codec.shape)
 
     benchmark.group = f"add {w.value_count}"
     total = benchmark.pedantic(

@@ -11,7 +11,6 @@ from he_core.cost import CostLedger
 from he_core.errors import (
     DuplicateClientError,
     EmptySumError,
-    FrameFieldError,
     ReplayedRoundError,
     RoundStateError,
     TooManyClientsError,
@@ -96,18 +95,15 @@ class Aggregator:
             expectation.check(parsed.header)
             (participant,) = parsed.header.participants
             self._admit(participant.client, current)
-            words = scheme.plaintext(current.shape).word_count(current.shape.value_count)
-            expected_bytes = scheme.payload_bytes(words)
-            if len(parsed.payload) != expected_bytes:
-                raise FrameFieldError("payload_bytes", len(parsed.payload), f"must be {expected_bytes}")
-            ciphertext = scheme.parse(key, parsed.payload, words)
+            scheme.check_payload_bytes(parsed.payload, current.shape)
+            ciphertext = scheme.parse(key, parsed.payload, current.shape)
             meter.count(bytes=len(data), values=current.shape.value_count)
         with self._ledger.stage("add", round=current.round, party=self._party) as meter:
             first = current.total is None
             current.total = ciphertext if first else scheme.add(key, current.total, ciphertext)
             current.participants[participant.client] = participant
             current.codec_digest = parsed.header.codec_digest
-            meter.count(bytes=expected_bytes, values=current.shape.value_count)
+            meter.count(bytes=len(parsed.payload), values=current.shape.value_count)
         return parsed.header
 
     def result(self) -> bytes:

@@ -1,6 +1,6 @@
 """The cost ledger: stage timers and byte counters, per round and party.
 
-Every stage of the pipeline (quantise, pack, encrypt, frame, parse, add, decrypt, unpack) runs inside
+Every stage of the pipeline (prepare, quantise, pack, encrypt, frame, parse, add, decrypt, unpack) runs inside
 `CostLedger.stage`, in the same run that trains, so the cost of encryption is a measured result of that run.
 """
 
@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
-STAGES = ("quantise", "pack", "encrypt", "frame", "parse", "add", "decrypt", "unpack")
-"""The pipeline's stages in order; other stages (such as `keys`) may be recorded beside them."""
+STAGES = ("prepare", "quantise", "pack", "encrypt", "frame", "parse", "add", "decrypt", "unpack")
+"""The pipeline's stages in order, `prepare` being what a round's encryptions and decryptions share; other stages (such as `keys`) may be recorded beside them."""
 
 
 @dataclass

@@ -62,6 +62,9 @@ class Encryptor:
         plaintext = self._scheme.plaintext(codec.shape)
         stage = self._ledger.stage
         values = codec.value_count
+        with stage("prepare", round=round, party=self._party) as meter:
+            self._scheme.prepare(self._key, codec.shape, round)
+            meter.count(values=values)
         with stage("quantise", round=round, party=self._party) as meter:
             numbers, saturated = plaintext.quantise(codec, update, weight, noise)
             meter.count(bytes=numbers.nbytes, values=values)
@@ -69,8 +72,8 @@ class Encryptor:
             words = plaintext.pack(numbers)
             meter.count(bytes=words.nbytes, values=values)
         with stage("encrypt", round=round, party=self._party) as meter:
-            ciphertext = self._scheme.encrypt(self._key, words, round)
-            meter.count(bytes=self._scheme.payload_bytes(len(words)), values=values)
+            ciphertext = self._scheme.encrypt(self._key, words, codec.shape, round)
+            meter.count(bytes=self._scheme.payload_bytes(codec.shape), values=values)
         with stage("frame", round=round, party=self._party) as meter:
             header = FrameHeader(
                 Kind.CONTRIBUTION,

@@ -174,6 +174,10 @@ class WrongCodecError(FrameMismatchError):
     what = "codec (bits, K_max, weight reference, values or clip limits)"
 
 
+class WrongParticipantsError(FrameMismatchError):
+    what = "participants of the sum"
+
+
 class CiphertextRangeError(FrameError):
     """A ciphertext element outside the scheme's range."""
 

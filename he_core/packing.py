@@ -19,6 +19,9 @@ from he_core.errors import ValueCountError
 Words = NDArray[np.uint8]
 """uint8[word_count, word_bytes]: a plaintext word per row, little-endian."""
 
+Payload = bytes | NDArray[np.uint8]
+"""The wire form of a ciphertext: its bytes, or a uint8 array of one dimension, so that none need be copied."""
+
 
 class Plaintext(Protocol):
     """The steps between an update and the words a scheme encrypts."""

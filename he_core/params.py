@@ -14,6 +14,13 @@ from he_core.errors import ParameterError, UnknownNameError
 # NIST SP 800-57 Part 1 Rev. 5, Table 2 (factoring-based cryptography): modulus bits -> security strength.
 FACTORING_STRENGTH = {2048: 112, 3072: 128, 7680: 192}
 
+# Homomorphic Encryption Security Standard (HomomorphicEncryption.org, 2018), Table 1, classical attacks, ternary secret
+# (the strictest of its three secret distributions): (degree, security bits) -> largest log2 of the modulus.
+LATTICE_MODULUS_BITS = {
+    (2048, 128): 54, (2048, 192): 37, (2048, 256): 29,
+    (4096, 128): 109, (4096, 192): 75, (4096, 256): 58,
+}  # fmt: skip
+
 P = TypeVar("P", bound="SchemeParameters")
 
 
@@ -96,3 +103,42 @@ class PaillierParameters(SchemeParameters):
     @property
     def security_bits(self) -> int:
         return max(bits for size, bits in FACTORING_STRENGTH.items() if size <= self.modulus_bits)
+
+
+@dataclass(frozen=True)
+class RlweParameters(SchemeParameters):
+    """Strength and reliability of `rlwe`; what else it needs follows from the codec (`he_core.planner`).
+
+    security_bits: 128, 192 or 256; decides the ring's degree (Homomorphic Encryption Security Standard 2018, Table 1).
+    failure_bits: an aggregated vector decrypts wrongly with probability at most 2^-failure_bits, 64..128.
+    """
+
+    security_bits: int = 128
+    failure_bits: int = 64
+
+    scheme: ClassVar[str] = "rlwe"
+    MODULUS: ClassVar[int] = 63 * 2**44 + 1  # prime; 1 mod 2N for both degrees, and q - 1 has every small power of two
+    MODULUS_BITS: ClassVar[int] = MODULUS.bit_length()
+
+    def __post_init__(self) -> None:
+        strengths = sorted({strength for _, strength in LATTICE_MODULUS_BITS})
+        for name, value in self.as_dict().items():
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise ParameterError(name, value, "must be a whole number")
+        if self.security_bits not in strengths:
+            raise ParameterError(
+                "security_bits",
+                self.security_bits,
+                f"must be one of {strengths}, the rows of the Homomorphic Encryption Security Standard 2018, Table 1",
+            )
+        if not 64 <= self.failure_bits <= 128:
+            raise ParameterError("failure_bits", self.failure_bits, "must be in [64, 128]")
+
+    @property
+    def degree(self) -> int:
+        """N: the smallest degree whose row allows a modulus of this size at the strength asked for."""
+        return min(
+            degree
+            for (degree, strength), modulus_bits in LATTICE_MODULUS_BITS.items()
+            if strength == self.security_bits and modulus_bits >= self.MODULUS_BITS
+        )

@@ -16,7 +16,13 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from he_core.errors import BackendUnavailableError, ParameterError, UnknownNameError
-from he_core.params import PaillierParameters, PlainParameters, SchemeParameters, UnquantisedParameters
+from he_core.params import (
+    PaillierParameters,
+    PlainParameters,
+    RlweParameters,
+    SchemeParameters,
+    UnquantisedParameters,
+)
 from he_core.scheme import Capabilities, Scheme
 
 ENTRY_POINT_GROUP = "dcsfl.schemes"
@@ -156,11 +162,33 @@ def _own() -> list[Registration]:
 
         return Unquantised(parameters)
 
+    def rlwe_on_native(parameters: RlweParameters, threads: int) -> Scheme:
+        from he_core.arith import kernels
+        from he_core.arith.ring import RingArithmetic
+        from he_core.schemes.rlwe import Rlwe
+
+        return Rlwe(parameters, RingArithmetic("native", kernels.native(), threads))
+
+    def rlwe_on_numba(parameters: RlweParameters, threads: int) -> Scheme:
+        from he_core.arith import rlwe_numba
+        from he_core.arith.ring import RingArithmetic
+        from he_core.schemes.rlwe import Rlwe
+
+        return Rlwe(parameters, RingArithmetic("numba", rlwe_numba, threads))
+
     return [
+        Registration(RlweParameters, "native", rlwe_on_native, _not_built),
+        Registration(RlweParameters, "numba", rlwe_on_numba, lambda: _missing("numba")),
         Registration(PaillierParameters, "gmpy2", paillier_on_gmpy2, lambda: _missing("gmpy2")),
         Registration(PlainParameters, "numpy", plain),
         Registration(UnquantisedParameters, "numpy", unquantised),
     ]
+
+
+def _not_built() -> str | None:
+    if importlib.util.find_spec("he_core._native") is None:
+        return "the C extension was not built; reinstall dcsfl with a C compiler and Python's headers"
+    return None
 
 
 def _missing(module: str) -> str | None:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from he_core.codec import CodecShape
-from he_core.errors import ParameterError
+from he_core.errors import FrameFieldError, ParameterError
 from he_core.keys import PublicBundle, PublicKey, SecretBundle, SecretKey
-from he_core.packing import Plaintext, Words
+from he_core.packing import Payload, Plaintext, Words
 from he_core.params import SchemeParameters
 
 Ciphertext = Any
@@ -70,9 +70,18 @@ class Scheme(ABC):
     def plaintext(self, shape: CodecShape) -> Plaintext:
         """How this scheme lays out values of `shape`."""
 
+    def prepare(self, key: PublicKey | SecretKey, shape: CodecShape, round: int) -> None:
+        """Make what encryptions and decryptions of `round` share, where it is not there yet: tables, public values.
+
+        Both make it themselves where nobody did before; called ahead, its cost is seen apart from theirs.
+        """
+
     @abstractmethod
-    def encrypt(self, key: PublicKey | SecretKey, words: Words, round: int) -> Ciphertext:
-        """Encrypt plaintext words for `round`; a secret key may take a faster way to the same distribution."""
+    def encrypt(self, key: PublicKey | SecretKey, words: Words, shape: CodecShape, round: int) -> Ciphertext:
+        """Encrypt the plaintext words of an update of `shape` for `round`.
+
+        A secret key may take a faster way to the same distribution.
+        """
 
     @abstractmethod
     def add(self, key: PublicKey, accumulator: Ciphertext, addend: Ciphertext) -> Ciphertext:
@@ -85,16 +94,22 @@ class Scheme(ABC):
     # --- wire
 
     @abstractmethod
-    def payload_bytes(self, word_count: int) -> int:
-        """Exact length of the wire form of `word_count` words."""
+    def payload_bytes(self, shape: CodecShape) -> int:
+        """Exact length of the wire form of an update of `shape`."""
 
     @abstractmethod
-    def serialise(self, key: PublicKey, ciphertext: Ciphertext) -> bytes:
+    def serialise(self, key: PublicKey, ciphertext: Ciphertext) -> Payload:
         """The wire form, `payload_bytes` long."""
 
     @abstractmethod
-    def parse(self, key: PublicKey, payload: memoryview, word_count: int) -> Ciphertext:
+    def parse(self, key: PublicKey, payload: memoryview, shape: CodecShape) -> Ciphertext:
         """Validate a hostile payload of the right length. Raises CiphertextRangeError."""
+
+    def check_payload_bytes(self, payload: memoryview, shape: CodecShape) -> None:
+        """Raise FrameFieldError where a payload is not `payload_bytes` long."""
+        expected = self.payload_bytes(shape)
+        if len(payload) != expected:
+            raise FrameFieldError("payload_bytes", len(payload), f"must be {expected}")
 
     def check_bundle(self, bundle: PublicBundle) -> None:
         """Raise ParameterError where `bundle` belongs to another scheme or other parameters."""

@@ -73,8 +73,7 @@ class Experiment:
         values, ciphertext_bytes = FlatLayout.of(self.network.head, self.network.tail).size, 0
         if self.scheme is not None:
             sums = CodecShape(self.config.encryption.bits, self.config.encryption.k_max, values)
-            words = self.scheme.plaintext(sums).word_count(values)
-            ciphertext_bytes = frame.frame_bytes(self.scheme.payload_bytes(words))
+            ciphertext_bytes = frame.frame_bytes(self.scheme.payload_bytes(sums))
         return table | {"encrypted_values": values, "ciphertext_bytes": ciphertext_bytes}
 
     def describe_data(self) -> dict[str, Any]:

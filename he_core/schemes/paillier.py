@@ -23,7 +23,7 @@ from he_core.arith.fields import FieldLayout
 from he_core.codec import CodecShape
 from he_core.errors import ParameterError
 from he_core.keys import PublicBundle, PublicKey, SecretBundle, SecretKey
-from he_core.packing import PackedFields, Words
+from he_core.packing import PackedFields, Payload, Words
 from he_core.params import PaillierParameters
 from he_core.scheme import Capabilities, Scheme
 
@@ -146,7 +146,9 @@ class Paillier(Scheme):
         # One bit less than n: every word is below n whatever n's leading bits are.
         return PackedFields(FieldLayout(shape.field_bits, (bits - 1) // shape.field_bits, bits // 8))
 
-    def encrypt(self, key: PublicKey | SecretKey, words: Words, round: int) -> NDArray[np.uint8]:
+    def encrypt(
+        self, key: PublicKey | SecretKey, words: Words, shape: CodecShape, round: int
+    ) -> NDArray[np.uint8]:
         if isinstance(key, PaillierSecretKey):
             return self._arithmetic.encrypt_with_factors(key, words)
         return self._arithmetic.encrypt(_paillier(key), words)
@@ -161,17 +163,20 @@ class Paillier(Scheme):
 
     # --- wire
 
-    def payload_bytes(self, word_count: int) -> int:
-        return word_count * self.parameters.modulus_bits // 4
+    def payload_bytes(self, shape: CodecShape) -> int:
+        return self._word_count(shape) * self.parameters.modulus_bits // 4
 
-    def serialise(self, key: PublicKey, ciphertext: NDArray[np.uint8]) -> bytes:
-        return ciphertext.tobytes()
+    def serialise(self, key: PublicKey, ciphertext: NDArray[np.uint8]) -> Payload:
+        return np.ascontiguousarray(ciphertext).reshape(-1)
 
-    def parse(self, key: PublicKey, payload: memoryview, word_count: int) -> NDArray[np.uint8]:
+    def parse(self, key: PublicKey, payload: memoryview, shape: CodecShape) -> NDArray[np.uint8]:
         paillier = _paillier(key)
-        ciphertext = np.frombuffer(payload, np.uint8).reshape(word_count, paillier.ciphertext_bytes)
+        ciphertext = np.frombuffer(payload, np.uint8).reshape(self._word_count(shape), paillier.ciphertext_bytes)
         self._arithmetic.check(paillier, ciphertext)
         return ciphertext
+
+    def _word_count(self, shape: CodecShape) -> int:
+        return self.plaintext(shape).word_count(shape.value_count)
 
 
 def _paillier(key: PublicKey | SecretKey) -> PaillierPublicKey:

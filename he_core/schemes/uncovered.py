@@ -16,7 +16,7 @@ from he_core.arith.fields import FieldLayout
 from he_core.codec import CodecShape
 from he_core.errors import CiphertextRangeError, ParameterError
 from he_core.keys import PublicBundle, PublicKey, SecretBundle, SecretKey
-from he_core.packing import PackedFields, Plaintext, Reals, Words
+from he_core.packing import PackedFields, Payload, Plaintext, Reals, Words
 from he_core.params import SchemeParameters
 from he_core.scheme import Capabilities, Scheme
 
@@ -59,7 +59,7 @@ class _Uncovered(Scheme):
     def secret_key(self, bundle: SecretBundle) -> SecretKey:
         return SecretKey(self.public_key(bundle.public))
 
-    def encrypt(self, key: PublicKey | SecretKey, words: Words, round: int) -> NDArray:
+    def encrypt(self, key: PublicKey | SecretKey, words: Words, shape: CodecShape, round: int) -> NDArray:
         return np.ascontiguousarray(words).view(self.word).reshape(-1)
 
     def add(self, key: PublicKey, accumulator: NDArray, addend: NDArray) -> NDArray:
@@ -69,13 +69,13 @@ class _Uncovered(Scheme):
     def decrypt(self, key: SecretKey, ciphertext: NDArray, round: int) -> Words:
         return np.ascontiguousarray(ciphertext).view(np.uint8).reshape(-1, self.word.itemsize)
 
-    def payload_bytes(self, word_count: int) -> int:
-        return word_count * self.word.itemsize
+    def payload_bytes(self, shape: CodecShape) -> int:
+        return self.plaintext(shape).word_count(shape.value_count) * self.word.itemsize
 
-    def serialise(self, key: PublicKey, ciphertext: NDArray) -> bytes:
-        return ciphertext.tobytes()
+    def serialise(self, key: PublicKey, ciphertext: NDArray) -> Payload:
+        return ciphertext.view(np.uint8)
 
-    def parse(self, key: PublicKey, payload: memoryview, word_count: int) -> NDArray:
+    def parse(self, key: PublicKey, payload: memoryview, shape: CodecShape) -> NDArray:
         return np.frombuffer(payload, self.word)
 
 
@@ -98,8 +98,8 @@ class Unquantised(_Uncovered):
     def plaintext(self, shape: CodecShape) -> Plaintext:
         return Reals()
 
-    def parse(self, key: PublicKey, payload: memoryview, word_count: int) -> NDArray:
-        values = super().parse(key, payload, word_count)
+    def parse(self, key: PublicKey, payload: memoryview, shape: CodecShape) -> NDArray:
+        values = super().parse(key, payload, shape)
         finite = np.isfinite(values)
         if not finite.all():
             raise CiphertextRangeError(int(np.argmin(finite)), "is NaN or infinite")

@@ -302,9 +302,8 @@ def test_frames_hold_no_secret_material(engine: Engine) -> None:
 
 def test_payload_bytes_is_the_length_of_every_payload(engine: Engine) -> None:
     total = engine.sum(updates_for(CODEC, 2), CODEC)
-    words = engine.scheme.plaintext(CODEC.shape).word_count(CODEC.value_count)
     for data in (total, engine.contribution(updates_for(CODEC, 1)[0], CODEC)):
-        assert len(frame.parse(data).payload) == engine.scheme.payload_bytes(words)
+        assert len(frame.parse(data).payload) == engine.scheme.payload_bytes(CODEC.shape)
 
 
 def test_public_and_secret_bundles_share_no_material(engine: Engine) -> None:

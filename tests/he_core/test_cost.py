@@ -34,13 +34,13 @@ def test_a_round_records_every_stage_with_its_bytes_values_and_calls() -> None:
     Decryptor(scheme, scheme.secret_key(keys), ledger=ledger, party="site 0").decrypt(total, CODEC, round=5)
 
     rows = {(row.party, row.stage): row for row in ledger.rows(5)}
-    client_stages = ("quantise", "pack", "encrypt", "frame")
+    client_stages = ("prepare", "quantise", "pack", "encrypt", "frame")
     expected = {(f"site {client}", stage) for client in range(2) for stage in client_stages}
-    expected |= {("site 0", stage) for stage in ("parse", "decrypt", "unpack")}
+    expected |= {("site 0", stage) for stage in ("parse", "prepare", "decrypt", "unpack")}
     expected |= {("aggregation", stage) for stage in ("parse", "add", "frame")}
     assert rows.keys() == expected
     assert {stage for _, stage in rows} == set(STAGES)
-    payload = scheme.payload_bytes(scheme.plaintext(CODEC.shape).word_count(100))
+    payload = scheme.payload_bytes(CODEC.shape)
     assert rows["site 1", "quantise"].bytes == 400
     assert rows["site 1", "encrypt"].bytes == payload
     assert rows["site 1", "frame"].bytes == len(contributions[1])

@@ -110,6 +110,7 @@ def test_every_refusal_of_a_frame_is_on_the_page_and_every_name_there_exists() -
 def test_payloads_are_as_long_as_the_page_says(scheme: str, per_word: int, payload_bytes_per_word: int) -> None:
     engine = create(scheme, threads=1)
     count = 1_000
-    words = engine.plaintext(CodecShape(16, 8, count)).word_count(count)
+    shape = CodecShape(16, 8, count)
+    words = engine.plaintext(shape).word_count(count)
     assert words == -(-count // per_word)
-    assert engine.payload_bytes(words) == words * payload_bytes_per_word
+    assert engine.payload_bytes(shape) == words * payload_bytes_per_word

@@ -6,7 +6,6 @@ import numpy as np
 from torch import nn
 
 from he_core import Codec, Decryptor, Encryptor
-from he_core import frame as wire
 from he_core.errors import NonFiniteUpdateError
 from trainer.config import EncryptionConfig
 from trainer.correction import Correction
@@ -96,17 +95,14 @@ class EncryptedAveraging:
     def receive(self, plan: RoundPlan) -> float:
         """Fetch the sum, decrypt, average, correct, and set head and tail to the result.
 
-        Returns the quantisation step of the mean: the largest over the tensors, in weight units. Raises ProtocolError
-        where the sum is not of this plan's participants; nothing is changed then.
+        Returns the quantisation step of the mean: the largest over the tensors, in weight units. Raises the engine's
+        FrameError subclasses where the frame is not the sum of this plan's participants; nothing is changed then.
         """
         codec = self._codec(plan)
         reply = self._transport.request(self._name, AGGREGATION, SumRequest(self._client, plan.round))
         if not isinstance(reply, EncryptedSum):
             raise ProtocolError(f"client {self._client} expected the sum of round {plan.round}, got {type(reply)}")
-        mean = self._decryptor.decrypt(reply.frame, codec, round=plan.round)
-        summed = wire.parse(reply.frame).header.participants
-        if set(summed) != set(plan.participants):
-            raise ProtocolError(f"round {plan.round} planned {plan.participants}, but the sum holds {summed}")
+        mean = self._decryptor.decrypt(reply.frame, codec, round=plan.round, participants=plan.participants)
         fresh = self._layout.unflatten(self._global + mean)
         corrected = self._layout.flatten_state(self._correction.correct(fresh, plan.round))
         self._layout.assign_(self._head, self._tail, corrected)

@@ -14,6 +14,7 @@ from he_core.errors import (
     TruncatedFrameError,
     UnexpectedClientError,
     WrongKeyError,
+    WrongParticipantsError,
 )
 from trainer.errors import ProtocolError
 from trainer.parties.averaging import UpdateRefusedError
@@ -148,7 +149,7 @@ def test_a_client_refuses_a_sum_that_lacks_a_planned_participant(fed):
     for client in fed.parties.clients[:3]:
         client.averaging.contribute(plan)
     before = [parameter.clone() for parameter in fed.parties.clients[0].head.parameters()]
-    with pytest.raises(ProtocolError, match="planned"):
+    with pytest.raises(WrongParticipantsError, match="participants of the sum"):
         fed.parties.clients[0].averaging.receive(plan)
     assert all(map(torch.equal, before, fed.parties.clients[0].head.parameters()))
 

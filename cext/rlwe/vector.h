@@ -1,0 +1,44 @@
+/*
+ * rlwe on a vector of coefficients, a polynomial at a time so that all between input and output stays in the
+ * first-level cache: draw the errors, multiply, cover, pack; and back.
+ *
+ * Everything but `words` and what is derived from `factor` and `errors` is public. Constant time in all of it.
+ */
+#ifndef DCSFL_RLWE_VECTOR_H
+#define DCSFL_RLWE_VECTOR_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../dispatch.h"
+#include "../ring/ring.h"
+#include "../sample/sample.h"
+
+/*
+ * Polynomials, ceil(count / N) of them, N the ring's degree, and the transformed one-time key (or sum of keys)
+ * that multiplies each: uint64[.., N] and uint64[N], all in [0, q).
+ */
+struct dcsfl_rlwe_masks {
+    const struct dcsfl_ring *ring;
+    const uint64_t *polynomials;
+    const uint64_t *factor;
+};
+
+/*
+ * Encrypt words[0..count), each in [0, 2^plaintext_bits), into packed coefficients of 50 - dropped_bits bits:
+ * out[0 .. dcsfl_coefficient_bytes(count, 50 - dropped_bits)). The errors of polynomial j are the wide Gaussian's
+ * first N samples of the stream (errors->seed, errors->domain, errors->index + j). No overlap.
+ * Returns 0, or -1 if memory is short; nothing has been written then.
+ */
+int dcsfl_rlwe_encrypt(const struct dcsfl_target *target, const struct dcsfl_rlwe_masks *masks,
+                       const struct dcsfl_ring_scale *scale, const struct dcsfl_stream *errors, uint8_t *out,
+                       const uint64_t *words, size_t count);
+
+/*
+ * Decrypt sums[0..count), any 64-bit values, into out[0..count), each in [0, 2^plaintext_bits). No overlap.
+ * Returns 0, or -1 if memory is short; nothing has been written then.
+ */
+int dcsfl_rlwe_decrypt(const struct dcsfl_target *target, const struct dcsfl_rlwe_masks *masks,
+                       const struct dcsfl_ring_scale *scale, uint64_t *out, const uint64_t *sums, size_t count);
+
+#endif
