@@ -157,7 +157,7 @@ def _state(seed: bytes | NDArray[np.uint8], domain: int, index: int) -> NDArray[
 
 
 @lru_cache(maxsize=2)
-def _wide_table(width: str) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+def _scan_table(width: str) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
     """The table of `width` with its aliases as uint64, the lanes of the scan."""
     alias, threshold = gaussian_table(width)
     return alias.astype(np.uint64), threshold
@@ -181,7 +181,7 @@ def sample_gaussian(
 
     `width` is "narrow" (sigma 4.5) or "wide" (sigma 4.5 * sqrt(2)).
     """
-    _sample(out, _state(seed, domain, index), *_wide_table(width))
+    _sample(out, _state(seed, domain, index), *_scan_table(width))
 
 
 def expand_uniform(out: NDArray[np.uint64], seed: bytes | NDArray[np.uint8], domain: int, first_index: int) -> None:
