@@ -60,8 +60,11 @@ typedef void dcsfl_gaussian_fn(const struct dcsfl_gaussian_table *table, int8_t 
 /*
  * Fill out[0..count) with uniform residues mod q (ring/ring.h), each in [0, q): 64-bit little-endian words of
  * the stream, cut to their low 50 bits, those of q or more left out.
+ *   count <= DCSFL_UNIFORM_MOST. `out` may be NULL if count is 0.
  * Not constant time: for public polynomials only, and named so.
  */
+#define DCSFL_UNIFORM_MOST (UINT64_C(1) << 32) /* an eighth of a stream's words, so that none runs out */
+
 typedef void dcsfl_uniform_fn_var(uint64_t *out, size_t count, const struct dcsfl_stream *stream);
 
 struct dcsfl_sample_kernels {

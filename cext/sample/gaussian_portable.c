@@ -1,0 +1,98 @@
+/*
+ * Alias look-ups in plain C: a scan over all 64 columns that keeps each lane's own entry by a mask, so that no address
+ * depends on a column. LANES samples side by side, every loop over them with a fixed trip count and no other loop
+ * inside, which compilers turn into vector instructions.
+ */
+#include <string.h>
+
+#include "../wipe.h"
+#include "gaussian.h"
+#include "kernels.h"
+
+enum {
+    LANES = 16,             /* of the scan, whose running results then fit the registers */
+    GROUP = DCSFL_GAUSSIAN_GROUP, /* of everything else */
+    ENTRY_SLICES = DCSFL_GAUSSIAN_SLICES,
+};
+
+/* A column's number, alias and threshold bytes, each once for every lane of the scan. */
+struct entry {
+    uint8_t column[LANES];
+    uint8_t slice[ENTRY_SLICES][LANES];
+};
+
+static void spread(struct entry entries[DCSFL_GAUSSIAN_COLUMNS], const struct dcsfl_gaussian_table *table) {
+    for (int c = 0; c < DCSFL_GAUSSIAN_COLUMNS; c++) {
+        memset(entries[c].column, c, LANES);
+        memset(entries[c].slice[0], table->alias[c], LANES);
+        for (int s = 0; s < DCSFL_GAUSSIAN_THRESHOLD_SLICES; s++)
+            memset(entries[c].slice[1 + s], table->threshold[s][c], LANES);
+    }
+}
+
+/* found[s][0..LANES) <- slice s of the entries of columns[0..LANES). */
+static void look_up(uint8_t found[restrict ENTRY_SLICES][GROUP], const struct entry *restrict entries,
+                    const uint8_t *restrict columns) {
+    uint8_t own[LANES], f0[LANES] = {0}, f1[LANES] = {0}, f2[LANES] = {0}, f3[LANES] = {0}, f4[LANES] = {0};
+    uint8_t f5[LANES] = {0}, f6[LANES] = {0}, f7[LANES] = {0}, f8[LANES] = {0};
+
+    memcpy(own, columns, LANES);
+    for (int c = 0; c < DCSFL_GAUSSIAN_COLUMNS; c++) {
+        const struct entry *entry = &entries[c];
+        for (int l = 0; l < LANES; l++) {
+            const uint8_t here = (uint8_t)-(own[l] == entry->column[l]);
+            f0[l] |= here & entry->slice[0][l];
+            f1[l] |= here & entry->slice[1][l];
+            f2[l] |= here & entry->slice[2][l];
+            f3[l] |= here & entry->slice[3][l];
+            f4[l] |= here & entry->slice[4][l];
+            f5[l] |= here & entry->slice[5][l];
+            f6[l] |= here & entry->slice[6][l];
+            f7[l] |= here & entry->slice[7][l];
+            f8[l] |= here & entry->slice[8][l];
+        }
+    }
+    memcpy(found[0], f0, LANES);
+    memcpy(found[1], f1, LANES);
+    memcpy(found[2], f2, LANES);
+    memcpy(found[3], f3, LANES);
+    memcpy(found[4], f4, LANES);
+    memcpy(found[5], f5, LANES);
+    memcpy(found[6], f6, LANES);
+    memcpy(found[7], f7, LANES);
+    memcpy(found[8], f8, LANES);
+}
+
+/* out[0..GROUP) <- the samples of one group's stream; `found` is left for the caller to wipe. */
+static void sample_group(uint8_t found[ENTRY_SLICES][GROUP], const struct entry entries[DCSFL_GAUSSIAN_COLUMNS],
+                         int8_t *restrict out, const uint8_t *restrict stream) {
+    uint8_t columns[GROUP], below[GROUP] = {0};
+
+    for (int l = 0; l < GROUP; l++)
+        columns[l] = stream[l] & DCSFL_GAUSSIAN_COLUMN_MASK;
+    for (int l = 0; l < GROUP; l += LANES)
+        look_up((uint8_t(*)[GROUP])(found[0] + l), entries, columns + l);
+    for (int s = DCSFL_GAUSSIAN_THRESHOLD_SLICES; s > 0; s--) /* from the least significant slice */
+        for (int l = 0; l < GROUP; l++) {
+            const uint8_t comparand = stream[GROUP * s + l], threshold = found[s][l];
+            const uint8_t less = (uint8_t)-(comparand < threshold), equal = (uint8_t)-(comparand == threshold);
+            below[l] = less | (equal & below[l]);
+        }
+    for (int l = 0; l < GROUP; l++) {
+        const uint8_t magnitude = found[0][l] ^ (below[l] & (found[0][l] ^ columns[l]));
+        const uint8_t negative = (uint8_t)-(stream[l] >> 7);
+        out[l] = (int8_t)((magnitude ^ negative) - negative);
+    }
+}
+
+void dcsfl_gaussian_portable(const struct dcsfl_gaussian_table *table, int8_t *out, size_t groups,
+                             const uint8_t *stream) {
+    struct entry entries[DCSFL_GAUSSIAN_COLUMNS];
+    uint8_t found[ENTRY_SLICES][GROUP];
+
+    dcsfl_gaussian_verify(table, out, groups, stream);
+    spread(entries, table);
+    for (; groups > 0; groups--, stream += DCSFL_GAUSSIAN_GROUP_BYTES, out += DCSFL_GAUSSIAN_GROUP)
+        sample_group(found, entries, out, stream);
+    dcsfl_wipe(found, sizeof found);
+}
