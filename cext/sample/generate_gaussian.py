@@ -140,8 +140,8 @@ def make() -> tuple[str, list[str]]:
         bodies.append(render(gaussian, table))
     header = (
         "/*\n"
-        f" * Alias tables of discrete Gaussians, in the format of sample.h. Made by generate_gaussian.py, with {DIGITS}\n"
-        " * decimal digits; a test makes them again and compares.\n"
+        " * Alias tables of discrete Gaussians, in the format of sample.h. Made by generate_gaussian.py with\n"
+        f" * {DIGITS} decimal digits; a test makes them again and compares.\n"
         " *\n"
         " * Statistical distance (total variation) of one sample from the ideal, untruncated Gaussian, rounding and\n"
         " * tail together; the rounding is the least that 64 thresholds out of 2^64 allow:\n"
