@@ -16,10 +16,10 @@ Run `python cext/sample/generate_gaussian.py` to write the file and print the di
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Context, Decimal, localcontext
 from fractions import Fraction
 from pathlib import Path
+from typing import NamedTuple
 
 OUTPUT = Path(__file__).with_name("gaussian_tables.c")
 
@@ -30,8 +30,7 @@ DIGITS = 120
 SUPPORT = 512  # rho(512) is below 10^-1400 for the sigmas here: far under the last digit kept
 
 
-@dataclass(frozen=True)
-class Gaussian:
+class Gaussian(NamedTuple):
     """A table to make: the variance is the exact sigma^2."""
 
     name: str
@@ -45,8 +44,7 @@ GAUSSIANS = (
 )
 
 
-@dataclass(frozen=True)
-class Table:
+class Table(NamedTuple):
     """alias[64] and threshold[64], the latter each in [0, 2^64); column c yields c if r < threshold[c]."""
 
     alias: tuple[int, ...]

@@ -1,6 +1,6 @@
 /*
- * Uniform residues by rejection: the loop that every target's kernel is, around its own ChaCha20 and its own filter of
- * words. `static inline`, so that a copy compiled for an instruction set stays inside the file compiled for it.
+ * Uniform residues by rejection: the loop that every target's kernel is, around its own ChaCha20 and its own filter
+ * of words. `static inline`, so that a copy compiled for an instruction set stays inside the file compiled for it.
  *
  * q = 2^50 - 2^44 + 1, so one word in 64 is left out. All of this is public: branches on it are fine.
  */

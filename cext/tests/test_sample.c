@@ -1,7 +1,8 @@
 /*
- * Every target's samplers that run here: ChaCha20 against the vectors of RFC 8439 and an oracle of one block at a time,
- * Gaussians against one 64-bit comparison a sample, uniform residues against one word at a time. Exact-size heap
- * buffers (so that a sanitizer sees the first byte too far), bytes at odd addresses, counts around the vector lengths.
+ * Every target's samplers that run here: ChaCha20 against the vectors of RFC 8439 and an oracle of one block at a
+ * time, Gaussians against one 64-bit comparison a sample, uniform residues against one word at a time. Exact-size
+ * heap buffers (so that a sanitizer sees the first byte too far), bytes at odd addresses, counts around the vector
+ * lengths.
  */
 #include <stdio.h>
 #include <stdlib.h>
