@@ -3,11 +3,16 @@
 The environment variable DCSFL_CPU_TARGET, read at import, caps the choice: the fastest target that runs here
 and is not faster than the one named. Any known name is allowed on any machine; another one raises RuntimeError.
 
-Arrays are taken through the buffer protocol without a copy and must be C-contiguous. Both functions release
-the GIL, so callers may split work over threads. They are constant time in the fields.
+Arrays are taken through the buffer protocol without a copy and must be C-contiguous. The functions that take
+some release the GIL, so callers may split work over threads. They are constant time in fields, seeds, streams and
+samples; `expand_uniform` alone is not, and is for public polynomials.
+
+A stream is ChaCha20 (RFC 8439) under a 32-byte seed, its nonce a 32-bit domain followed by a 64-bit index, both
+little-endian; blocks of 64 bytes are counted from 0. Every target makes the same of a stream.
 """
 
 from collections.abc import Buffer
+from typing import Literal
 
 def pack_fields(
     out: Buffer,
@@ -39,6 +44,63 @@ def unpack_fields(
 
     Bits above a word's last field and fields from n on are ignored. Raises BufferError and ValueError as
     `pack_fields` does; nothing has been written then.
+    """
+
+def chacha20(
+    out: Buffer,
+    seed: Buffer,
+    domain: int,
+    index: int,
+    first_block: int,
+    *,
+    target: str | None = None,
+) -> None:
+    """Fill `out`, uint8[64 * blocks], with the stream of `seed`, uint8[32], from block `first_block` on.
+
+    Raises BufferError for an array of the wrong type or layout; ValueError for a wrong size or target, for a domain,
+    index or block out of range, or if the arrays share memory. Nothing has been written then.
+    """
+
+def sample_gaussian(
+    out: Buffer,
+    seed: Buffer,
+    domain: int,
+    index: int,
+    width: Literal["narrow", "wide"],
+    *,
+    target: str | None = None,
+) -> None:
+    """Fill `out`, int8[n], n a multiple of 64, with discrete Gaussians in [-63, 63] from the stream of `seed`.
+
+    `width`: "narrow" for sigma 4.5, "wide" for 4.5 * sqrt(2). A sample's statistical distance from the ideal is
+    below 2^-67 for both. n samples take 9 * n bytes of the stream from block 0 on, which are wiped before the return.
+    Raises as `chacha20` does, and ValueError for another width.
+    """
+
+def map_gaussian(
+    out: Buffer,
+    stream: Buffer,
+    width: Literal["narrow", "wide"],
+    *,
+    target: str | None = None,
+) -> None:
+    """Map `stream`, uint8[9 * n], to `out`, int8[n]: `sample_gaussian` without the stream's expansion.
+
+    Raises as `sample_gaussian` does.
+    """
+
+def expand_uniform(
+    out: Buffer,
+    seed: Buffer,
+    domain: int,
+    first_index: int,
+    *,
+    target: str | None = None,
+) -> None:
+    """Fill row j of `out`, uint64[L, N], with uniform residues mod q = 63 * 2^44 + 1 from stream first_index + j.
+
+    They are the stream's 64-bit little-endian words cut to their low 50 bits, those of q or more left out.
+    Not constant time. Raises as `chacha20` does; N is at most 2^32.
     """
 
 def target() -> str:

@@ -1,7 +1,7 @@
 /*
- * Alias look-ups in plain C: a scan over all 64 columns that keeps each lane's own entry by a mask, so that no address
- * depends on a column. LANES samples side by side, every loop over them with a fixed trip count and no other loop
- * inside, which compilers turn into vector instructions.
+ * Alias look-ups in plain C: a scan over all 64 columns that keeps each lane's own entry by a mask, so that no
+ * address depends on a column. Samples lie side by side, and every loop over them has a fixed trip count and no other
+ * loop inside, which compilers turn into vector instructions.
  */
 #include <string.h>
 
@@ -10,8 +10,8 @@
 #include "kernels.h"
 
 enum {
-    LANES = 16,             /* of the scan, whose running results then fit the registers */
-    GROUP = DCSFL_GAUSSIAN_GROUP, /* of everything else */
+    GROUP = DCSFL_GAUSSIAN_GROUP,
+    LANES = 16, /* samples that are scanned for at once: their nine running results then fit the registers */
     ENTRY_SLICES = DCSFL_GAUSSIAN_SLICES,
 };
 

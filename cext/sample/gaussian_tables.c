@@ -1,6 +1,6 @@
 /*
- * Alias tables of discrete Gaussians, in the format of sample.h. Made by generate_gaussian.py, with 120
- * decimal digits; a test makes them again and compares.
+ * Alias tables of discrete Gaussians, in the format of sample.h. Made by generate_gaussian.py with
+ * 120 decimal digits; a test makes them again and compares.
  *
  * Statistical distance (total variation) of one sample from the ideal, untruncated Gaussian, rounding and
  * tail together; the rounding is the least that 64 thresholds out of 2^64 allow:

@@ -16,10 +16,10 @@ Run `python cext/sample/generate_gaussian.py` to write the file and print the di
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Context, Decimal, localcontext
 from fractions import Fraction
 from pathlib import Path
+from typing import NamedTuple
 
 OUTPUT = Path(__file__).with_name("gaussian_tables.c")
 
@@ -30,8 +30,7 @@ DIGITS = 120
 SUPPORT = 512  # rho(512) is below 10^-1400 for the sigmas here: far under the last digit kept
 
 
-@dataclass(frozen=True)
-class Gaussian:
+class Gaussian(NamedTuple):
     """A table to make: the variance is the exact sigma^2."""
 
     name: str
@@ -45,8 +44,7 @@ GAUSSIANS = (
 )
 
 
-@dataclass(frozen=True)
-class Table:
+class Table(NamedTuple):
     """alias[64] and threshold[64], the latter each in [0, 2^64); column c yields c if r < threshold[c]."""
 
     alias: tuple[int, ...]
@@ -140,8 +138,8 @@ def make() -> tuple[str, list[str]]:
         bodies.append(render(gaussian, table))
     header = (
         "/*\n"
-        f" * Alias tables of discrete Gaussians, in the format of sample.h. Made by generate_gaussian.py, with {DIGITS}\n"
-        " * decimal digits; a test makes them again and compares.\n"
+        " * Alias tables of discrete Gaussians, in the format of sample.h. Made by generate_gaussian.py with\n"
+        f" * {DIGITS} decimal digits; a test makes them again and compares.\n"
         " *\n"
         " * Statistical distance (total variation) of one sample from the ideal, untruncated Gaussian, rounding and\n"
         " * tail together; the rounding is the least that 64 thresholds out of 2^64 allow:\n"

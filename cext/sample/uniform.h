@@ -1,6 +1,6 @@
 /*
- * Uniform residues by rejection: the loop that every target's kernel is, around its own ChaCha20 and its own filter of
- * words. `static inline`, so that a copy compiled for an instruction set stays inside the file compiled for it.
+ * Uniform residues by rejection: the loop that every target's kernel is, around its own ChaCha20 and its own filter
+ * of words. `static inline`, so that a copy compiled for an instruction set stays inside the file compiled for it.
  *
  * q = 2^50 - 2^44 + 1, so one word in 64 is left out. All of this is public: branches on it are fine.
  */
@@ -10,18 +10,12 @@
 #include "../bytes.h"
 #include "../ring/ring.h"
 #include "../verify.h"
-#include "sample.h"
+#include "kernels.h"
 
 #define DCSFL_UNIFORM_MASK ((UINT64_C(1) << 50) - 1)
 #define DCSFL_UNIFORM_BLOCK_WORDS (DCSFL_CHACHA20_BLOCK_BYTES / 8)
 
 enum { DCSFL_UNIFORM_PIECE_BLOCKS = 64 }; /* 4 KiB; a multiple of every target's batch of blocks */
-
-/*
- * Write the residues among the `count` words at `words` to `out`, in order; returns how many. There is room for
- * `count`, and what lies between the residues and the end of that room may be overwritten: the loop fills it next.
- */
-typedef size_t dcsfl_uniform_filter_fn_var(uint64_t *out, const uint8_t *words, size_t count);
 
 /* Word by word, without a branch: a word left out is overwritten by the next. */
 static inline size_t dcsfl_uniform_filter_var(uint64_t *out, const uint8_t *words, size_t count) {

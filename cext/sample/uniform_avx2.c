@@ -4,7 +4,7 @@
 #include "kernels.h"
 #include "uniform.h"
 
-static inline size_t filter_var(uint64_t *out, const uint8_t *words, size_t count) {
+size_t dcsfl_uniform_filter_avx2_var(uint64_t *out, const uint8_t *words, size_t count) {
     const __m256i low_bits = _mm256_set1_epi64x((int64_t)DCSFL_UNIFORM_MASK);
     const __m256i largest = _mm256_set1_epi64x((int64_t)(DCSFL_Q - 1));
     size_t at = 0, kept = 0;
@@ -25,5 +25,5 @@ static inline size_t filter_var(uint64_t *out, const uint8_t *words, size_t coun
 }
 
 void dcsfl_uniform_avx2_var(uint64_t *out, size_t count, const struct dcsfl_stream *stream) {
-    dcsfl_uniform_fill_var(dcsfl_chacha20_avx2, filter_var, out, count, stream);
+    dcsfl_uniform_fill_var(dcsfl_chacha20_avx2, dcsfl_uniform_filter_avx2_var, out, count, stream);
 }

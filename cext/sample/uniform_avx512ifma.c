@@ -4,7 +4,7 @@
 #include "kernels.h"
 #include "uniform.h"
 
-static inline size_t filter_var(uint64_t *out, const uint8_t *words, size_t count) {
+size_t dcsfl_uniform_filter_avx512ifma_var(uint64_t *out, const uint8_t *words, size_t count) {
     const __m512i low_bits = _mm512_set1_epi64((int64_t)DCSFL_UNIFORM_MASK);
     const __m512i q = _mm512_set1_epi64((int64_t)DCSFL_Q);
     size_t at = 0, kept = 0;
@@ -21,5 +21,5 @@ static inline size_t filter_var(uint64_t *out, const uint8_t *words, size_t coun
 }
 
 void dcsfl_uniform_avx512ifma_var(uint64_t *out, size_t count, const struct dcsfl_stream *stream) {
-    dcsfl_uniform_fill_var(dcsfl_chacha20_avx512ifma, filter_var, out, count, stream);
+    dcsfl_uniform_fill_var(dcsfl_chacha20_avx512ifma, dcsfl_uniform_filter_avx512ifma_var, out, count, stream);
 }
