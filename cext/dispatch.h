@@ -11,12 +11,14 @@
 #include <stdint.h>
 
 #include "pack/pack.h"
+#include "ring/ring.h"
 
 struct dcsfl_target {
     const char *name;
     uint32_t required_features; /* OR of DCSFL_CPU_* */
     int is_built;               /* 0: known by name, not compiled into this build; the kernels are NULL */
     const struct dcsfl_pack_kernels *pack;
+    const struct dcsfl_ring_kernels *ring;
 };
 
 /* Every known target, slowest first; *count is set to their number. Static storage. */
