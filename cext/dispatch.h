@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "pack/pack.h"
+#include "ring/ring.h"
 #include "sample/sample.h"
 
 struct dcsfl_target {
@@ -19,6 +20,7 @@ struct dcsfl_target {
     int is_built;               /* 0: known by name, not compiled into this build; the kernels are NULL */
     const struct dcsfl_pack_kernels *pack;
     const struct dcsfl_sample_kernels *sample;
+    const struct dcsfl_ring_kernels *ring;
 };
 
 /* Every known target, slowest first; *count is set to their number. Static storage. */
