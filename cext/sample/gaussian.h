@@ -8,6 +8,8 @@
 #define DCSFL_GAUSSIAN_SLICES 9
 #define DCSFL_GAUSSIAN_THRESHOLD_SLICES 8
 #define DCSFL_GAUSSIAN_COLUMN_MASK 0x3f
+#define DCSFL_GAUSSIAN_GROUP_BLOCKS (DCSFL_GAUSSIAN_GROUP_BYTES / DCSFL_CHACHA20_BLOCK_BYTES)
+#define DCSFL_GAUSSIAN_MOST_GROUPS ((UINT64_C(1) << 32) / DCSFL_GAUSSIAN_GROUP_BLOCKS) /* in one stream */
 
 /*
  * Draw out[0 .. 64 * groups) from `stream`, from its block 0 on, with a target's kernels. A group takes nine blocks
@@ -17,9 +19,6 @@
  */
 void dcsfl_sample_gaussian(const struct dcsfl_sample_kernels *kernels, const struct dcsfl_gaussian_table *table,
                            int8_t *out, size_t groups, const struct dcsfl_stream *stream);
-
-#define DCSFL_GAUSSIAN_GROUP_BLOCKS (DCSFL_GAUSSIAN_GROUP_BYTES / DCSFL_CHACHA20_BLOCK_BYTES)
-#define DCSFL_GAUSSIAN_MOST_GROUPS ((UINT64_C(1) << 32) / DCSFL_GAUSSIAN_GROUP_BLOCKS)
 
 /* The contract of dcsfl_gaussian_fn. */
 static inline void dcsfl_gaussian_verify(const struct dcsfl_gaussian_table *table, const int8_t *out, size_t groups,

@@ -1,5 +1,7 @@
-/* Alias look-ups with AVX-512: a group of 64 samples and a slice of the table are a register each. Needs
-   DCSFL_CPU_AVX512_IFMA, which includes VBMI: vpermb looks up 64 bytes at once. */
+/*
+ * Alias look-ups with AVX-512: a group's slice and a table's slice are a register each. Needs DCSFL_CPU_AVX512_IFMA,
+ * which includes VBMI: vpermb looks up 64 bytes at once.
+ */
 #include <immintrin.h>
 
 #include "gaussian.h"

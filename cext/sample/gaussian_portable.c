@@ -63,11 +63,20 @@ static void look_up(uint8_t found[restrict ENTRY_SLICES][GROUP], const struct en
     memcpy(found[8], f8, LANES);
 }
 
-/* out[0..GROUP) <- the samples of one group's stream; `found` is left for the caller to wipe. */
-static void sample_group(uint8_t found[ENTRY_SLICES][GROUP], const struct entry entries[DCSFL_GAUSSIAN_COLUMNS],
-                         int8_t *restrict out, const uint8_t *restrict stream) {
-    uint8_t columns[GROUP], below[GROUP] = {0};
+/* What tells of a group's samples, in one place so that it can be wiped at once. */
+struct group {
+    uint8_t columns[GROUP];
+    uint8_t found[ENTRY_SLICES][GROUP];
+    uint8_t below[GROUP]; /* all ones: the comparand is below the threshold, in the slices seen so far */
+};
 
+/* out[0..GROUP) <- the samples of one group's stream. */
+static void sample_group(struct group *restrict group, const struct entry entries[DCSFL_GAUSSIAN_COLUMNS],
+                         int8_t *restrict out, const uint8_t *restrict stream) {
+    uint8_t *columns = group->columns, *below = group->below;
+    uint8_t(*found)[GROUP] = group->found;
+
+    memset(below, 0, GROUP);
     for (int l = 0; l < GROUP; l++)
         columns[l] = stream[l] & DCSFL_GAUSSIAN_COLUMN_MASK;
     for (int l = 0; l < GROUP; l += LANES)
@@ -88,11 +97,11 @@ static void sample_group(uint8_t found[ENTRY_SLICES][GROUP], const struct entry 
 void dcsfl_gaussian_portable(const struct dcsfl_gaussian_table *table, int8_t *out, size_t groups,
                              const uint8_t *stream) {
     struct entry entries[DCSFL_GAUSSIAN_COLUMNS];
-    uint8_t found[ENTRY_SLICES][GROUP];
+    struct group group;
 
     dcsfl_gaussian_verify(table, out, groups, stream);
     spread(entries, table);
     for (; groups > 0; groups--, stream += DCSFL_GAUSSIAN_GROUP_BYTES, out += DCSFL_GAUSSIAN_GROUP)
-        sample_group(found, entries, out, stream);
-    dcsfl_wipe(found, sizeof found);
+        sample_group(&group, entries, out, stream);
+    dcsfl_wipe(&group, sizeof group);
 }
