@@ -27,6 +27,16 @@ int dcsfl_py_open_array(Py_buffer *view, PyObject *object, const char *name, enu
 /* ValueError if the two arrays share a byte. */
 int dcsfl_py_check_apart(const Py_buffer *out, const Py_buffer *in, const char *in_name);
 
+/* A stream whose seed is held in a buffer until dcsfl_py_close_stream(). */
+struct dcsfl_py_stream {
+    Py_buffer seed;
+    struct dcsfl_stream stream;
+};
+
+/* 0; or -1 with BufferError, TypeError or ValueError set. */
+int dcsfl_py_open_stream(struct dcsfl_py_stream *opened, PyObject *seed, PyObject *domain, PyObject *index);
+void dcsfl_py_close_stream(struct dcsfl_py_stream *opened);
+
 /* Each room's functions, ended by a row of NULLs. */
 extern PyMethodDef dcsfl_py_pack_methods[];
 extern PyMethodDef dcsfl_py_sample_methods[];

@@ -30,14 +30,7 @@ static int parse_unsigned(uint64_t *value, PyObject *object, const char *name, u
     return -1;
 }
 
-/* A stream whose seed is held in a buffer until close_stream(). */
-struct open_stream {
-    Py_buffer seed;
-    struct dcsfl_stream stream;
-};
-
-/* 0, or -1 with an exception set. */
-static int open_stream(struct open_stream *opened, PyObject *seed, PyObject *domain, PyObject *index) {
+int dcsfl_py_open_stream(struct dcsfl_py_stream *opened, PyObject *seed, PyObject *domain, PyObject *index) {
     uint64_t domain_value;
 
     if (parse_unsigned(&domain_value, domain, "domain", UINT32_MAX) < 0 ||
@@ -55,21 +48,21 @@ static int open_stream(struct open_stream *opened, PyObject *seed, PyObject *dom
     return 0;
 }
 
-static void close_stream(struct open_stream *opened) {
+void dcsfl_py_close_stream(struct dcsfl_py_stream *opened) {
     PyBuffer_Release(&opened->seed);
 }
 
 /* Open `out` and the stream, apart from each other. Close both after 0. */
-static int open_out_and_stream(Py_buffer *out, enum dcsfl_py_item item, int ndim, struct open_stream *opened,
+static int open_out_and_stream(Py_buffer *out, enum dcsfl_py_item item, int ndim, struct dcsfl_py_stream *opened,
                                PyObject *out_object, PyObject *seed, PyObject *domain, PyObject *index) {
-    if (open_stream(opened, seed, domain, index) < 0)
+    if (dcsfl_py_open_stream(opened, seed, domain, index) < 0)
         return -1;
     if (dcsfl_py_open_array(out, out_object, "out", item, ndim, 1) == 0) {
         if (dcsfl_py_check_apart(out, &opened->seed, "seed") == 0)
             return 0;
         PyBuffer_Release(out);
     }
-    close_stream(opened);
+    dcsfl_py_close_stream(opened);
     return -1;
 }
 
@@ -108,7 +101,7 @@ static PyObject *chacha20(PyObject *module, PyObject *args, PyObject *kwargs) {
     PyObject *out_object, *seed, *domain, *index, *first_block;
     const char *target_name = NULL;
     const struct dcsfl_target *target;
-    struct open_stream opened;
+    struct dcsfl_py_stream opened;
     Py_buffer out;
     uint64_t first;
     size_t blocks;
@@ -135,7 +128,7 @@ static PyObject *chacha20(PyObject *module, PyObject *args, PyObject *kwargs) {
         Py_END_ALLOW_THREADS
     }
     PyBuffer_Release(&out);
-    close_stream(&opened);
+    dcsfl_py_close_stream(&opened);
     if (is_refused)
         return NULL;
     Py_RETURN_NONE;
@@ -152,7 +145,7 @@ static PyObject *sample_gaussian(PyObject *module, PyObject *args, PyObject *kwa
     const char *width, *target_name = NULL;
     const struct dcsfl_target *target;
     const struct dcsfl_gaussian_table *table;
-    struct open_stream opened;
+    struct dcsfl_py_stream opened;
     Py_buffer out;
     size_t groups;
     int is_refused;
@@ -174,7 +167,7 @@ static PyObject *sample_gaussian(PyObject *module, PyObject *args, PyObject *kwa
         Py_END_ALLOW_THREADS
     }
     PyBuffer_Release(&out);
-    close_stream(&opened);
+    dcsfl_py_close_stream(&opened);
     if (is_refused)
         return NULL;
     Py_RETURN_NONE;
@@ -239,7 +232,7 @@ static PyObject *expand_uniform(PyObject *module, PyObject *args, PyObject *kwar
     PyObject *out_object, *seed, *domain, *first_index;
     const char *target_name = NULL;
     const struct dcsfl_target *target;
-    struct open_stream opened;
+    struct dcsfl_py_stream opened;
     Py_buffer out;
     size_t rows, columns;
     int is_refused;
@@ -269,7 +262,7 @@ static PyObject *expand_uniform(PyObject *module, PyObject *args, PyObject *kwar
         Py_END_ALLOW_THREADS
     }
     PyBuffer_Release(&out);
-    close_stream(&opened);
+    dcsfl_py_close_stream(&opened);
     if (is_refused)
         return NULL;
     Py_RETURN_NONE;
