@@ -11,10 +11,15 @@
 struct module_state {
     uint32_t features;
     const struct dcsfl_target *target; /* used where a call names none */
+    struct dcsfl_py_rings rings;
 };
 
 static struct module_state *state_of(PyObject *module) {
     return (struct module_state *)PyModule_GetState(module);
+}
+
+struct dcsfl_py_rings *dcsfl_py_rings(PyObject *module) {
+    return &state_of(module)->rings;
 }
 
 /* --- targets ------------------------------------------------------------------------------------- */
@@ -139,7 +144,11 @@ static PyObject *targets(PyObject *module, PyObject *Py_UNUSED(ignored)) {
 
 /* --- module -------------------------------------------------------------------------------------- */
 
-static PyMethodDef *const rooms[] = {dcsfl_py_pack_methods, dcsfl_py_sample_methods};
+static PyMethodDef *const rooms[] = {
+    dcsfl_py_pack_methods,
+    dcsfl_py_ring_methods,
+    dcsfl_py_sample_methods,
+};
 
 /*
  * Pick the target once. An unknown cap is a RuntimeError and not an ImportError: callers fall back to
@@ -170,6 +179,13 @@ static int module_exec(PyObject *module) {
     return 0;
 }
 
+static void module_free(void *module) {
+    struct module_state *state = state_of((PyObject *)module);
+
+    if (state != NULL) /* there is none if the module was not executed */
+        dcsfl_py_rings_free(&state->rings);
+}
+
 /* The detour over an integer: ISO C has no conversion from a function pointer to void *. */
 static PyModuleDef_Slot slots[] = {
     {Py_mod_exec, (void *)(uintptr_t)module_exec},
@@ -195,6 +211,7 @@ static struct PyModuleDef definition = {
     .m_size = sizeof(struct module_state),
     .m_methods = methods,
     .m_slots = slots,
+    .m_free = module_free,
 };
 
 PyMODINIT_FUNC PyInit__native(void);

@@ -9,6 +9,8 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include <stdatomic.h>
+
 #include "dispatch.h"
 
 /* Item types of arrays; the order is that of the table in module.c. */
@@ -37,8 +39,17 @@ struct dcsfl_py_stream {
 int dcsfl_py_open_stream(struct dcsfl_py_stream *opened, PyObject *seed, PyObject *domain, PyObject *index);
 void dcsfl_py_close_stream(struct dcsfl_py_stream *opened);
 
+/* The tables of every degree used so far; a part of the module's state, zeros at first. */
+struct dcsfl_py_rings {
+    _Atomic(struct dcsfl_ring *) by_log2_degree[DCSFL_RING_MAX_LOG2_DEGREE + 1];
+};
+
+struct dcsfl_py_rings *dcsfl_py_rings(PyObject *module);
+void dcsfl_py_rings_free(struct dcsfl_py_rings *rings);
+
 /* Each room's functions, ended by a row of NULLs. */
 extern PyMethodDef dcsfl_py_pack_methods[];
+extern PyMethodDef dcsfl_py_ring_methods[];
 extern PyMethodDef dcsfl_py_sample_methods[];
 
 #endif

@@ -4,11 +4,14 @@ The environment variable DCSFL_CPU_TARGET, read at import, caps the choice: the 
 and is not faster than the one named. Any known name is allowed on any machine; another one raises RuntimeError.
 
 Arrays are taken through the buffer protocol without a copy and must be C-contiguous. The functions that take
-some release the GIL, so callers may split work over threads. They are constant time in fields, seeds, streams and
-samples; `expand_uniform` alone is not, and is for public polynomials.
+some release the GIL, so callers may split work over threads. They are constant time in what the arrays hold, but for
+whether some value is out of range; `expand_uniform` alone is not, and is for public polynomials.
 
 A stream is ChaCha20 (RFC 8439) under a 32-byte seed, its nonce a 32-bit domain followed by a 64-bit index, both
 little-endian; blocks of 64 bytes are counted from 0. Every target makes the same of a stream.
+
+The functions on polynomials, `forward` to `reduce`, work in Z_q[X]/(X^N + 1), q = 63 * 2**44 + 1, for N a power of
+two in [32, 4096]; tables of a degree are made at its first use and kept.
 """
 
 from collections.abc import Buffer
@@ -101,6 +104,65 @@ def expand_uniform(
 
     They are the stream's 64-bit little-endian words cut to their low 50 bits, those of q or more left out.
     Not constant time. Raises as `chacha20` does; N is at most 2^32.
+
+def forward(poly: Buffer, *, target: str | None = None) -> None:
+    """Transform `poly`, uint64[N] or uint64[L, N] of values in [0, q), in place; all come out in [0, q).
+
+    Entry i becomes poly(psi**(2 * r(i) + 1)), r(i) the reversal of i's log2(N) bits and psi = 11**((q - 1) / 2N).
+    Raises BufferError for an array of the wrong type or layout; ValueError for a value of q or more, or a wrong
+    degree or target. Nothing has been written then.
+    """
+
+def inverse(poly: Buffer, *, target: str | None = None) -> None:
+    """The inverse of `forward`, division by N included, in place. Raises as `forward` does."""
+
+def multiply(out: Buffer, transformed: Buffer, factor: Buffer, *, target: str | None = None) -> None:
+    """Multiply transformed polynomials and transform back: a negacyclic product each, into `out`, uint64[L, N].
+
+    `transformed`: uint64[L, N], `factor`: uint64[N], made ready once for all L; both in [0, q), and so is `out`.
+    Raises BufferError for an array of the wrong type or layout; ValueError for a value of q or more, a wrong shape,
+    degree or target, or if `out` shares memory with another array. Nothing has been written then.
+    """
+
+def cover(
+    out: Buffer,
+    mask: Buffer,
+    errors: Buffer,
+    words: Buffer,
+    plaintext_bits: int,
+    dropped_bits: int,
+    *,
+    target: str | None = None,
+) -> None:
+    """Cover `words`, uint64[n] in [0, 2**plaintext_bits), with `mask`, uint64[n] in [0, q), and `errors`, int8[n].
+
+    b = (mask + errors + words * 63 * 2**(44 - plaintext_bits) + half) mod q and `out`, uint64[n], becomes
+    (b >> dropped_bits) mod Q', where half = 2**(dropped_bits - 1) and Q' = 63 * 2**(44 - dropped_bits), or 0 and q
+    for dropped_bits = 0. plaintext_bits + dropped_bits <= 44. `out` may be `words` or `mask` itself.
+    Raises BufferError for an array of the wrong type or layout; ValueError for a value out of range, a wrong size,
+    width or target, or arrays that share memory otherwise. Nothing has been written then.
+    """
+
+def uncover(
+    out: Buffer,
+    mask: Buffer,
+    sums: Buffer,
+    plaintext_bits: int,
+    dropped_bits: int,
+    *,
+    target: str | None = None,
+) -> None:
+    """The inverse of `cover` on `sums`, any uint64[n], with the sum of the masks mod q as `mask`, uint64[n].
+
+    rounded = ((mask + half) mod q) >> dropped_bits, difference = (sums - rounded) mod Q' and `out`, uint64[n],
+    becomes (difference + D // 2) // D mod 2**plaintext_bits, D = 63 * 2**(44 - dropped_bits - plaintext_bits).
+    `out` may be `sums` or `mask` itself. Raises as `cover` does.
+    """
+
+def reduce(words: Buffer, dropped_bits: int, *, target: str | None = None) -> None:
+    """Reduce `words`, any uint64[n], in place to [0, Q') (`cover`).
+
+    Raises BufferError for an array of the wrong type or layout; ValueError for a wrong width or target.
     """
 
 def target() -> str:

@@ -56,8 +56,8 @@ def test_c_tests_pass_and_the_build_has_no_warning(options: list[str], tmp_path:
     _run("meson", "setup", tmp_path / "build", "-Dwerror=true", *options)
     _run("meson", "compile", "-C", tmp_path / "build")
     output = _run("meson", "test", "-C", tmp_path / "build", "--print-errorlogs")
-    for room in ("pack", "sample"):
-        assert re.search(rf"dcsfl:{room}\s+OK", output), output
+    for name in ("pack", "sample", "ring-transform", "ring-scale"):
+        assert re.search(rf"dcsfl:{name}\s+OK", output), output
 
 
 def _build_wheel(folder: Path, **environment: str) -> zipfile.ZipFile:
