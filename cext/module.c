@@ -147,6 +147,7 @@ static PyObject *targets(PyObject *module, PyObject *Py_UNUSED(ignored)) {
 static PyMethodDef *const rooms[] = {
     dcsfl_py_pack_methods,
     dcsfl_py_ring_methods,
+    dcsfl_py_rlwe_methods,
     dcsfl_py_sample_methods,
 };
 

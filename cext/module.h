@@ -47,9 +47,16 @@ struct dcsfl_py_rings {
 struct dcsfl_py_rings *dcsfl_py_rings(PyObject *module);
 void dcsfl_py_rings_free(struct dcsfl_py_rings *rings);
 
+/* The tables of a degree, made at its first use; NULL with ValueError set if there are none. */
+const struct dcsfl_ring *dcsfl_py_ring(PyObject *module, Py_ssize_t degree);
+
+/* ValueError unless both are at least 0 and together at most 44; otherwise fills *scale. */
+int dcsfl_py_parse_scale(struct dcsfl_ring_scale *scale, Py_ssize_t plaintext_bits, Py_ssize_t dropped_bits);
+
 /* Each room's functions, ended by a row of NULLs. */
 extern PyMethodDef dcsfl_py_pack_methods[];
 extern PyMethodDef dcsfl_py_ring_methods[];
+extern PyMethodDef dcsfl_py_rlwe_methods[];
 extern PyMethodDef dcsfl_py_sample_methods[];
 
 #endif

@@ -4,12 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ring/checks.h"
 #include "ring/ring.h"
 
 /* --- tables -------------------------------------------------------------------------------------- */
 
-/* The tables of a degree, made at its first use; ValueError if there are none. */
-static const struct dcsfl_ring *ring_of(PyObject *module, Py_ssize_t degree) {
+const struct dcsfl_ring *dcsfl_py_ring(PyObject *module, Py_ssize_t degree) {
     struct dcsfl_py_rings *rings = dcsfl_py_rings(module);
     struct dcsfl_ring *ring, *made;
     unsigned log2_degree = DCSFL_RING_MIN_LOG2_DEGREE;
@@ -42,24 +42,6 @@ void dcsfl_py_rings_free(struct dcsfl_py_rings *rings) {
 }
 
 /* --- checks -------------------------------------------------------------------------------------- */
-
-/* 1 if every value is below q, else 0: nothing else comes out, and nothing else shows in time. */
-static int are_residues(const uint64_t *values, size_t count) {
-    uint64_t seen = 0;
-
-    for (size_t i = 0; i < count; i++) /* one of the two has its top bit set if the value is q or more */
-        seen |= values[i] | (DCSFL_Q - 1 - values[i]);
-    return seen >> 63 == 0;
-}
-
-/* The same for values below 2^bits. */
-static int are_words(const uint64_t *values, size_t count, unsigned bits) {
-    uint64_t seen = 0;
-
-    for (size_t i = 0; i < count; i++)
-        seen |= values[i];
-    return seen >> bits == 0;
-}
 
 static PyObject *refuse_residues(const char *name) {
     return PyErr_Format(PyExc_ValueError, "%s holds a value outside [0, q), q = 63 * 2**44 + 1", name);
@@ -100,7 +82,7 @@ static int check_same_or_apart(const Py_buffer *out, const Py_buffer *in, const 
     return dcsfl_py_check_apart(out, in, in_name);
 }
 
-static int parse_scale(struct dcsfl_ring_scale *scale, Py_ssize_t plaintext_bits, Py_ssize_t dropped_bits) {
+int dcsfl_py_parse_scale(struct dcsfl_ring_scale *scale, Py_ssize_t plaintext_bits, Py_ssize_t dropped_bits) {
     if (plaintext_bits < 0 || plaintext_bits > 44) {
         PyErr_Format(PyExc_ValueError, "plaintext_bits=%zd is outside [0, 44]", plaintext_bits);
         return -1;
@@ -132,12 +114,12 @@ static PyObject *transform(PyObject *module, PyObject *args, PyObject *kwargs, i
     target = dcsfl_py_target(module, target_name);
     if (target == NULL || open_polynomials(&poly, object, "poly", 1) < 0)
         return NULL;
-    ring = ring_of(module, poly.shape[poly.ndim - 1]);
+    ring = dcsfl_py_ring(module, poly.shape[poly.ndim - 1]);
     if (ring != NULL) {
         dcsfl_ring_transform_fn *kernel = is_forward ? target->ring->forward : target->ring->inverse;
         uint64_t *values = (uint64_t *)poly.buf;
         Py_BEGIN_ALLOW_THREADS
-        in_range = are_residues(values, count_of(&poly));
+        in_range = dcsfl_ring_are_residues(values, count_of(&poly));
         for (size_t i = 0; in_range && i < count_of(&poly); i += dcsfl_ring_degree(ring))
             kernel(ring, values + i);
         Py_END_ALLOW_THREADS
@@ -186,9 +168,9 @@ static const char *run_product(const struct product *product, struct dcsfl_ring_
     const uint64_t *transformed = (const uint64_t *)product->transformed.buf;
     uint64_t *out = (uint64_t *)product->out.buf;
 
-    if (!are_residues(factor, degree))
+    if (!dcsfl_ring_are_residues(factor, degree))
         return "factor";
-    if (!are_residues(transformed, count))
+    if (!dcsfl_ring_are_residues(transformed, count))
         return "transformed";
     kernels->prepare(product->ring, prepared, factor);
     for (size_t i = 0; i < count; i += degree)
@@ -202,7 +184,7 @@ static PyObject *finish_product(PyObject *module, struct product *product) {
     struct dcsfl_ring_factor *prepared;
     const char *refused;
 
-    product->ring = ring_of(module, product->factor.shape[0]);
+    product->ring = dcsfl_py_ring(module, product->factor.shape[0]);
     if (product->ring == NULL || check_same_shape(&product->transformed, "transformed", &product->out) < 0 ||
         dcsfl_py_check_apart(&product->out, &product->transformed, "transformed") < 0 ||
         dcsfl_py_check_apart(&product->out, &product->factor, "factor") < 0)
@@ -286,9 +268,9 @@ static PyObject *finish_scaling(const struct scaling *call, int covers) {
     if (check_scaling(call, covers) < 0)
         return NULL;
     Py_BEGIN_ALLOW_THREADS
-    mask_in_range = are_residues(mask, count);
+    mask_in_range = dcsfl_ring_are_residues(mask, count);
     if (covers)
-        words_in_range = are_words(values, count, call->scale.plaintext_bits);
+        words_in_range = dcsfl_ring_are_words(values, count, call->scale.plaintext_bits);
     if (mask_in_range && words_in_range) {
         if (covers)
             call->target->ring->cover(&call->scale, out, count, mask, (const int8_t *)call->errors.buf, values);
@@ -346,7 +328,7 @@ static PyObject *cover(PyObject *module, PyObject *args, PyObject *kwargs) {
                                      &plaintext_bits, &dropped_bits, &target_name))
         return NULL;
     call.target = dcsfl_py_target(module, target_name);
-    if (call.target == NULL || parse_scale(&call.scale, plaintext_bits, dropped_bits) < 0)
+    if (call.target == NULL || dcsfl_py_parse_scale(&call.scale, plaintext_bits, dropped_bits) < 0)
         return NULL;
     return open_and_scale(&call, out, mask, errors, words);
 }
@@ -368,7 +350,7 @@ static PyObject *uncover(PyObject *module, PyObject *args, PyObject *kwargs) {
                                      &dropped_bits, &target_name))
         return NULL;
     call.target = dcsfl_py_target(module, target_name);
-    if (call.target == NULL || parse_scale(&call.scale, plaintext_bits, dropped_bits) < 0)
+    if (call.target == NULL || dcsfl_py_parse_scale(&call.scale, plaintext_bits, dropped_bits) < 0)
         return NULL;
     return open_and_scale(&call, out, mask, NULL, sums);
 }
@@ -390,7 +372,7 @@ static PyObject *reduce(PyObject *module, PyObject *args, PyObject *kwargs) {
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "On|$z:reduce", names, &object, &dropped_bits, &target_name))
         return NULL;
     target = dcsfl_py_target(module, target_name);
-    if (target == NULL || parse_scale(&scale, 0, dropped_bits) < 0 ||
+    if (target == NULL || dcsfl_py_parse_scale(&scale, 0, dropped_bits) < 0 ||
         dcsfl_py_open_array(&words, object, "words", ITEM_UINT64, 1, 1) < 0)
         return NULL;
     Py_BEGIN_ALLOW_THREADS

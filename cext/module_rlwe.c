@@ -2,12 +2,12 @@
 #include "module.h"
 
 #include "pack/coefficients.h"
+#include "ring/checks.h"
 #include "ring/ring.h"
 #include "rlwe/vector.h"
 #include "sample/sample.h"
 
 #define MODULUS_BITS 50
-#define SPARE_BITS 44
 
 /* What both functions take besides their vectors: public, but for the factor. close_masks() after open_masks(). */
 struct open_masks {
@@ -16,32 +16,6 @@ struct open_masks {
     struct dcsfl_rlwe_masks masks;
     struct dcsfl_ring_scale scale;
 };
-
-/* ValueError unless 0 <= plaintext_bits, 0 <= dropped_bits and both together leave at most 44 bits. */
-static int parse_scale(struct dcsfl_ring_scale *scale, int plaintext_bits, int dropped_bits) {
-    if (plaintext_bits < 0 || dropped_bits < 0 || plaintext_bits > SPARE_BITS - dropped_bits) {
-        PyErr_Format(PyExc_ValueError, "plaintext_bits=%d and dropped_bits=%d are not at least 0 and together at most %d",
-                     plaintext_bits, dropped_bits, SPARE_BITS);
-        return -1;
-    }
-    scale->plaintext_bits = (unsigned)plaintext_bits;
-    scale->dropped_bits = (unsigned)dropped_bits;
-    return 0;
-}
-
-/* ValueError unless every residue is below q; says which array, not which residue. */
-static int check_residues(const Py_buffer *array, const char *name) {
-    const uint64_t *residues = (const uint64_t *)array->buf;
-    const size_t count = (size_t)array->len / sizeof *residues;
-    uint64_t borrows = UINT64_MAX; /* of residue - q: the top bit stays set while all are below */
-
-    for (size_t i = 0; i < count; i++)
-        borrows &= (residues[i] - DCSFL_Q) & ~residues[i];
-    if (borrows >> 63)
-        return 0;
-    PyErr_Format(PyExc_ValueError, "%s holds a value of q or more", name);
-    return -1;
-}
 
 static void close_masks(struct open_masks *opened) {
     PyBuffer_Release(&opened->factor);
@@ -56,7 +30,7 @@ static int check_masks(struct open_masks *opened, PyObject *module, size_t count
                      degree);
         return -1;
     }
-    opened->masks.ring = dcsfl_py_ring(module, degree);
+    opened->masks.ring = dcsfl_py_ring(module, (Py_ssize_t)degree);
     if (opened->masks.ring == NULL)
         return -1;
     if (degree % DCSFL_GAUSSIAN_GROUP != 0) {
@@ -68,7 +42,15 @@ static int check_masks(struct open_masks *opened, PyObject *module, size_t count
                      count);
         return -1;
     }
-    return check_residues(&opened->polynomials, "polynomials") < 0 ? -1 : check_residues(&opened->factor, "factor");
+    if (!dcsfl_ring_are_residues(opened->masks.factor, degree)) {
+        PyErr_SetString(PyExc_ValueError, "factor holds a value outside [0, q), q = 63 * 2**44 + 1");
+        return -1;
+    }
+    if (!dcsfl_ring_are_residues(opened->masks.polynomials, rows * degree)) {
+        PyErr_SetString(PyExc_ValueError, "polynomials holds a value outside [0, q), q = 63 * 2**44 + 1");
+        return -1;
+    }
+    return 0;
 }
 
 /* 0, or -1 with an exception set. `count` coefficients must take just the polynomials given. */
@@ -88,15 +70,9 @@ static int open_masks(struct open_masks *opened, PyObject *module, PyObject *pol
     return -1;
 }
 
-/* ValueError unless words[0..count) are below 2^bits. The words are secret: which one it is stays untold. */
+/* ValueError unless the words are below 2^bits. */
 static int check_words(const Py_buffer *words, unsigned bits) {
-    const uint64_t *values = (const uint64_t *)words->buf;
-    const size_t count = (size_t)words->shape[0];
-    uint64_t seen = 0;
-
-    for (size_t i = 0; i < count; i++)
-        seen |= values[i];
-    if (seen >> bits == 0)
+    if (dcsfl_ring_are_words((const uint64_t *)words->buf, (size_t)words->shape[0], bits))
         return 0;
     PyErr_Format(PyExc_ValueError, "words holds a value of 2**%u or more", bits);
     return -1;
@@ -128,7 +104,7 @@ static PyObject *encrypt_polynomials(PyObject *module, PyObject *args, PyObject 
                                      &plaintext_bits, &dropped_bits, &target_name))
         return NULL;
     target = dcsfl_py_target(module, target_name);
-    if (target == NULL || parse_scale(&opened.scale, plaintext_bits, dropped_bits) < 0)
+    if (target == NULL || dcsfl_py_parse_scale(&opened.scale, plaintext_bits, dropped_bits) < 0)
         return NULL;
     if (dcsfl_py_open_array(&words, words_object, "words", ITEM_UINT64, 1, 0) < 0)
         return NULL;
@@ -187,7 +163,7 @@ static PyObject *decrypt_polynomials(PyObject *module, PyObject *args, PyObject 
                                      &polynomials, &factor, &plaintext_bits, &dropped_bits, &target_name))
         return NULL;
     target = dcsfl_py_target(module, target_name);
-    if (target == NULL || parse_scale(&opened.scale, plaintext_bits, dropped_bits) < 0)
+    if (target == NULL || dcsfl_py_parse_scale(&opened.scale, plaintext_bits, dropped_bits) < 0)
         return NULL;
     if (dcsfl_py_open_array(&sums, sums_object, "sums", ITEM_UINT64, 1, 0) < 0)
         return NULL;

@@ -252,6 +252,21 @@ def test_a_key_holder_decrypts_nothing_but_the_sum_it_expects(engine: Engine, re
     engine.assert_mean(decryptor.decrypt(bench.sum(), CODEC, round=ROUND), updates(), CODEC, WEIGHTS)
 
 
+def test_a_key_holder_refuses_a_sum_of_others_or_of_other_weights_than_it_expects(
+    engine: Engine, rewrite: Rewrite
+) -> None:
+    total = Bench(engine, rewrite).sum()
+    decryptor = Decryptor(engine.scheme, engine.secret)
+    inside = frame.parse(total).header.participants
+    first, *rest = inside
+    heavier = frame.Participant(first.client, first.weight + 1)
+    for expected in (rest, [*inside, frame.Participant(9_999, 1)], [heavier, *rest], []):
+        with pytest.raises(errors.WrongParticipantsError, match="participants of the sum"):
+            decryptor.decrypt(total, CODEC, round=ROUND, participants=expected)
+    mean = decryptor.decrypt(total, CODEC, round=ROUND, participants=[*rest, first])
+    engine.assert_mean(mean, updates(), CODEC, WEIGHTS)
+
+
 # --- the aggregator's own state
 
 
