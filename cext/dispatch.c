@@ -11,6 +11,8 @@ static const struct dcsfl_target targets[] = {
         .required_features = 0,
         .is_built = 1,
         .pack = &dcsfl_pack_portable,
+        .coefficients = &dcsfl_coefficients_portable,
+        .codec = &dcsfl_codec_portable,
     },
     {
         .name = "avx2",
@@ -18,6 +20,8 @@ static const struct dcsfl_target targets[] = {
 #ifdef DCSFL_HAVE_AVX2
         .is_built = 1,
         .pack = &dcsfl_pack_avx2,
+        .coefficients = &dcsfl_coefficients_avx2,
+        .codec = &dcsfl_codec_avx2,
 #endif
     },
     {
@@ -26,6 +30,8 @@ static const struct dcsfl_target targets[] = {
 #ifdef DCSFL_HAVE_AVX512_IFMA
         .is_built = 1,
         .pack = &dcsfl_pack_avx2, /* 0.1 ms a million fields: wider registers would gain nothing that shows */
+        .coefficients = &dcsfl_coefficients_avx512ifma,
+        .codec = &dcsfl_codec_avx512ifma,
 #endif
     },
 };

@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "codec/codec.h"
+#include "pack/coefficients.h"
 #include "pack/pack.h"
 
 struct dcsfl_target {
@@ -17,6 +19,8 @@ struct dcsfl_target {
     uint32_t required_features; /* OR of DCSFL_CPU_* */
     int is_built;               /* 0: known by name, not compiled into this build; the kernels are NULL */
     const struct dcsfl_pack_kernels *pack;
+    const struct dcsfl_coefficient_kernels *coefficients;
+    const struct dcsfl_codec_kernels *codec;
 };
 
 /* Every known target, slowest first; *count is set to their number. Static storage. */

@@ -28,6 +28,8 @@ int dcsfl_py_open_array(Py_buffer *view, PyObject *object, const char *name, enu
 int dcsfl_py_check_apart(const Py_buffer *out, const Py_buffer *in, const char *in_name);
 
 /* Each room's functions, ended by a row of NULLs. */
+extern PyMethodDef dcsfl_py_codec_methods[];
+extern PyMethodDef dcsfl_py_coefficient_methods[];
 extern PyMethodDef dcsfl_py_pack_methods[];
 
 #endif
