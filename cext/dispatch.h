@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "codec/codec.h"
+#include "pack/coefficients.h"
 #include "pack/pack.h"
 #include "ring/ring.h"
 #include "sample/sample.h"
@@ -21,6 +23,8 @@ struct dcsfl_target {
     const struct dcsfl_pack_kernels *pack;
     const struct dcsfl_sample_kernels *sample;
     const struct dcsfl_ring_kernels *ring;
+    const struct dcsfl_coefficient_kernels *coefficients;
+    const struct dcsfl_codec_kernels *codec;
 };
 
 /* Every known target, slowest first; *count is set to their number. Static storage. */

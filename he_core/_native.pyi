@@ -5,7 +5,7 @@ and is not faster than the one named. Any known name is allowed on any machine; 
 
 Arrays are taken through the buffer protocol without a copy and must be C-contiguous. The functions that take
 some release the GIL, so callers may split work over threads. They are constant time in what the arrays hold, but for
-whether some value is out of range; `expand_uniform` alone is not, and is for public polynomials.
+whether some value is out of range; `expand_uniform` and the functions on packed coefficients are not: these are public.
 
 A stream is ChaCha20 (RFC 8439) under a 32-byte seed, its nonce a 32-bit domain followed by a 64-bit index, both
 little-endian; blocks of 64 bytes are counted from 0. Every target makes the same of a stream.
@@ -104,6 +104,7 @@ def expand_uniform(
 
     They are the stream's 64-bit little-endian words cut to their low 50 bits, those of q or more left out.
     Not constant time. Raises as `chacha20` does; N is at most 2^32.
+    """
 
 def forward(poly: Buffer, *, target: str | None = None) -> None:
     """Transform `poly`, uint64[N] or uint64[L, N] of values in [0, q), in place; all come out in [0, q).
@@ -163,6 +164,64 @@ def reduce(words: Buffer, dropped_bits: int, *, target: str | None = None) -> No
     """Reduce `words`, any uint64[n], in place to [0, Q') (`cover`).
 
     Raises BufferError for an array of the wrong type or layout; ValueError for a wrong width or target.
+    """
+
+def pack_coefficients(out: Buffer, words: Buffer, width: int, *, target: str | None = None) -> None:
+    """Pack `words`, uint64[n], each in [0, 2**width), into `out`, uint8[ceil(n * width / 8)]; 1 <= width <= 56.
+
+    A little-endian bit stream without gaps; padding bits are zero.
+    Raises ValueError if a word is 2**width or more, and then `out` is all zeros; BufferError for an array of the
+    wrong type or layout; ValueError for a wrong size, width or target, or if the arrays share memory. After the
+    last two nothing has been written.
+    """
+
+def unpack_coefficients(out: Buffer, packed: Buffer, width: int, limit: int, *, target: str | None = None) -> None:
+    """Unpack `packed`, uint8[ceil(n * width / 8)], into `out`, uint64[n], each in [0, limit).
+
+    1 <= width <= 56 and 1 <= limit <= 2**width. Raises OverflowError(message, index) for the first coefficient of
+    `limit` or more, and then `out` holds the coefficients before that index and nothing of meaning from there on;
+    ValueError if padding bits are set; BufferError and ValueError as `pack_coefficients` does. In all cases but the
+    first nothing has been written.
+    """
+
+def quantise(
+    out: Buffer,
+    values: Buffer,
+    segment_lengths: Buffer,
+    scales: Buffer,
+    max_code: int,
+    offset: int,
+    noise: Buffer | None = None,
+    *,
+    target: str | None = None,
+) -> tuple[int, int, int]:
+    """Scale, round and clip `values`, float32[n], to offset-binary fields in `out`, uint32[n].
+
+    Segment s takes the next segment_lengths[s] values: `out` is round(value * scales[s]), a product in double
+    rounded to nearest, ties to even, clipped to [-max_code, max_code], plus `offset`. With `noise`, float64[n], each
+    in [0, 1], it is floor(value * scale + noise) instead.
+    segment_lengths: uint64[S], adding up to n. scales: float64[S], each in [2**-200, 2**124].
+    1 <= max_code <= offset <= 2**24.
+
+    Returns (saturated, non_finite, first_non_finite): how many values were clipped, how many are NaN or infinite,
+    and the index of the first of these, or n. If there is one, nothing has been written.
+    Raises BufferError for an array of the wrong type or layout; ValueError for a wrong size, code, scale or target,
+    or if `out` shares memory with `values` or `noise`. Nothing has been written then.
+    """
+
+def dequantise(
+    out: Buffer,
+    sums: Buffer,
+    segment_lengths: Buffer,
+    scales: Buffer,
+    bias: int,
+    *,
+    target: str | None = None,
+) -> None:
+    """Turn sums of fields, uint32[n], into `out`, float32[n]: (sum - bias) * scales[s], in double, then rounded.
+
+    segment_lengths: as in `quantise`. scales: float64[S], each in [2**-200, 2**200]. 0 <= bias < 2**32.
+    Raises BufferError and ValueError as `quantise` does; nothing has been written then.
     """
 
 def target() -> str:

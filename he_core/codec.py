@@ -16,6 +16,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from he_core.arith.kernels import KERNELS
 from he_core.errors import (
     NonFiniteUpdateError,
     ParameterError,
@@ -138,22 +139,32 @@ class Codec:
         body += struct.pack(f"<{len(self.lengths)}Q{len(self.limits)}d", *self.lengths, *self.limits)
         return hashlib.sha256(b"dcsfl codec 1\0" + body).digest()
 
+    @cached_property
+    def _segments(self) -> tuple[NDArray[np.uint64], NDArray[np.float64]]:
+        """Lengths and steps as the kernels take them."""
+        return np.array(self.lengths, np.uint64), np.array(self.steps, np.float64)
+
     def check(self, update: NDArray[np.float32], weight: int) -> None:
         """Refuse an update that is not finite float32[value_count], or a weight out of range.
 
         Raises ValueCountError, NonFiniteUpdateError, WeightError.
         """
+        self._check_form(update, weight)
+        finite = np.isfinite(update)
+        if not finite.all():
+            raise self._non_finite(int(update.size - np.count_nonzero(finite)), int(np.argmin(finite)))
+
+    def _check_form(self, update: NDArray[np.float32], weight: int) -> None:
         if update.shape != (self.value_count,):
             raise ValueCountError(self.value_count, update.size)
         if update.dtype != np.float32:
             raise ParameterError("update.dtype", str(update.dtype), "must be float32")
         if not 1 <= weight <= self.weight_reference:
             raise WeightError(weight, self.weight_reference)
-        finite = np.isfinite(update)
-        if not finite.all():
-            index = int(np.argmin(finite))
-            segment = int(np.searchsorted(np.cumsum(self.lengths), index, side="right"))
-            raise NonFiniteUpdateError(int(update.size - np.count_nonzero(finite)), index, segment)
+
+    def _non_finite(self, count: int, index: int) -> NonFiniteUpdateError:
+        segment = int(np.searchsorted(np.cumsum(self.lengths), index, side="right"))
+        return NonFiniteUpdateError(count, index, segment)
 
     def quantise(
         self, update: NDArray[np.float32], weight: int, noise: np.random.Generator | None = None
@@ -162,39 +173,47 @@ class Codec:
 
         Returns uint32[value_count], each in [1, 2^bits), and the number of values that saturated.
         `noise` drives stochastic rounding (OS entropy if None) and is not used by rounding to nearest. Raises as
-        `check`.
+        `check`. Constant time in the values on the C kernels, but for what it returns or raises.
         """
-        self.check(update, weight)
-        if self.rounding == "nearest":
-            noise = None
-        elif noise is None:
-            noise = np.random.default_rng()
+        self._check_form(update, weight)
+        uniform = None
+        if self.rounding == "stochastic":
+            uniform = (np.random.default_rng() if noise is None else noise).random(self.value_count)
+        lengths, steps = self._segments
         fields = np.empty(self.value_count, np.uint32)
-        saturated = 0
-        start = 0
-        for length, step in zip(self.lengths, self.steps, strict=True):
-            part = slice(start, start + length)
-            scaled = update[part] * np.float64(weight / (self.weight_reference * step))
-            codes = np.rint(scaled) if noise is None else np.floor(scaled + noise.random(length))
-            saturated += int(np.count_nonzero(np.abs(codes) > self.max_code))
-            np.clip(codes, -self.max_code, self.max_code, out=codes)
-            fields[part] = (codes + self.offset).astype(np.uint32)
-            start += length
+        saturated, non_finite, first = KERNELS.codec.quantise(
+            fields,
+            np.require(update, requirements=["C", "A"]),
+            lengths,
+            weight / (self.weight_reference * steps),
+            self.max_code,
+            self.offset,
+            uniform,
+        )
+        if non_finite:
+            raise self._non_finite(non_finite, first)
         return fields, saturated
 
     def dequantise(self, sums: NDArray[np.uint32], addends: int, total_weight: int) -> NDArray[np.float32]:
         """The weighted mean behind `sums` of `addends` fields: float32[value_count].
 
-        Raises ValueCountError, TooManyClientsError, WeightError.
+        Raises ValueCountError, ParameterError for another type, TooManyClientsError, WeightError.
         """
         if sums.shape != (self.value_count,):
             raise ValueCountError(self.value_count, sums.size)
+        if sums.dtype != np.uint32:
+            raise ParameterError("sums.dtype", str(sums.dtype), "must be uint32")
         self.shape.check_total(addends, total_weight)
-        per_segment = np.asarray(self.steps) * (self.weight_reference / total_weight)
-        mean = sums.astype(np.float64)
-        mean -= addends * self.offset
-        mean *= np.repeat(per_segment, self.lengths)
-        return mean.astype(np.float32)
+        lengths, steps = self._segments
+        mean = np.empty(self.value_count, np.float32)
+        KERNELS.codec.dequantise(
+            mean,
+            np.require(sums, requirements=["C", "A"]),
+            lengths,
+            steps * (self.weight_reference / total_weight),
+            addends * self.offset,
+        )
+        return mean
 
     def scale(self, update: NDArray[np.float32], weight: int) -> NDArray[np.float32]:
         """The weighted update without quantisation, for schemes that take real numbers. Raises as `check`."""

@@ -167,14 +167,14 @@ def _own() -> list[Registration]:
         from he_core.arith.ring import RingArithmetic
         from he_core.schemes.rlwe import Rlwe
 
-        return Rlwe(parameters, RingArithmetic("native", kernels.native(), threads))
+        return Rlwe(parameters, RingArithmetic("native", kernels.native().rlwe, threads))
 
     def rlwe_on_numba(parameters: RlweParameters, threads: int) -> Scheme:
-        from he_core.arith import rlwe_numba
+        from he_core.arith import kernels
         from he_core.arith.ring import RingArithmetic
         from he_core.schemes.rlwe import Rlwe
 
-        return Rlwe(parameters, RingArithmetic("numba", rlwe_numba, threads))
+        return Rlwe(parameters, RingArithmetic("numba", kernels.portable().rlwe, threads))
 
     return [
         Registration(RlweParameters, "native", rlwe_on_native, _not_built),

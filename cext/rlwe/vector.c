@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "../pack/coefficients.h"
+#include "../sample/gaussian.h"
 #include "../verify.h"
 #include "../wipe.h"
 
@@ -46,8 +47,8 @@ int dcsfl_rlwe_encrypt(const struct dcsfl_target *target, const struct dcsfl_rlw
         dcsfl_sample_gaussian(target->sample, &dcsfl_gaussian_wide, space->errors, degree / DCSFL_GAUSSIAN_GROUP,
                               &stream);
         target->ring->cover(scale, space->covered, take, space->mask, space->errors, words + done);
-        /* N is a multiple of 8, so every polynomial but the last fills whole bytes. */
-        target->pack_coefficients->pack(out + done * width / 8, space->covered, take, width);
+        /* N is a multiple of 8, so every polynomial but the last fills whole bytes; all coefficients fit their width. */
+        (void)target->coefficients->pack(out + dcsfl_coefficient_bytes(done, width), space->covered, take, width);
     }
     close_workspace(space);
     return 0;

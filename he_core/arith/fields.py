@@ -1,4 +1,4 @@
-"""Fields side by side in fixed-size words: the layout, and the kernels that pack and unpack it.
+"""Fields side by side in fixed-size words: the layout, and packing to it and back.
 
 A word is a little-endian bit stream; field i takes bits [i*field_bits, (i+1)*field_bits), bits above the last
 field are zero, and the last word is filled up with zero fields. `cext/pack/pack.h` is the kernels' contract.
@@ -6,67 +6,13 @@ field are zero, and the last word is filled up with zero fields. `cext/pack/pack
 
 from __future__ import annotations
 
-import importlib
-import warnings
 from dataclasses import dataclass
-from typing import Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from he_core.arith.kernels import KERNELS
 from he_core.errors import FieldRangeError, ParameterError
-
-
-class FieldKernels(Protocol):
-    """Who packs: `he_core._native` (C), or `he_core.arith.fields_numba` where there is none.
-
-    Both are modules with these two functions. Arrays are C-contiguous and of the sizes the layout gives.
-    """
-
-    def pack_fields(
-        self,
-        out: NDArray[np.uint8],
-        fields: NDArray[np.uint32],
-        field_bits: int,
-        fields_per_word: int,
-        word_bytes: int,
-        /,
-    ) -> None:
-        """Fill `out`. Raises OverflowError if a field is 2**field_bits or more; `out` is zeros then."""
-        ...
-
-    def unpack_fields(
-        self,
-        out: NDArray[np.uint32],
-        words: NDArray[np.uint8],
-        field_bits: int,
-        fields_per_word: int,
-        word_bytes: int,
-        /,
-    ) -> None:
-        """Fill `out`."""
-        ...
-
-
-def choose_kernels() -> FieldKernels:
-    """The C kernels if they were built, else the numba ones with a RuntimeWarning that says so.
-
-    A warning and not a log record: it is shown without any logging set up, once per process, and whoever
-    requires the fast path can turn it into an error.
-    """
-    try:
-        return cast(FieldKernels, importlib.import_module("he_core._native"))
-    except ModuleNotFoundError:  # not built; an extension that is there but does not load is an error
-        warnings.warn(
-            "he_core._native is not built: fields are packed by numba, 5 to 20 times slower. "
-            "Reinstall dcsfl with a C compiler and Python's headers for the C kernels",
-            RuntimeWarning,
-            stacklevel=2,
-        )
-        return cast(FieldKernels, importlib.import_module("he_core.arith.fields_numba"))
-
-
-_KERNELS = choose_kernels()
 
 
 @dataclass(frozen=True)
@@ -108,7 +54,7 @@ class FieldLayout:
         contiguous = np.require(fields, requirements=["C", "A"])
         words = np.empty((self.word_count(fields.size), self.word_bytes), np.uint8)
         try:
-            _KERNELS.pack_fields(words, contiguous, self.field_bits, self.fields_per_word, self.word_bytes)
+            KERNELS.fields.pack_fields(words, contiguous, self.field_bits, self.fields_per_word, self.word_bytes)
         except OverflowError:
             index = int(np.argmax(contiguous >> np.uint32(self.field_bits) != 0))
             raise FieldRangeError(index, self.field_bits) from None
@@ -126,7 +72,7 @@ class FieldLayout:
         if words.dtype != np.uint8 or words.shape != expected:
             raise ParameterError("words", _describe(words), f"must be uint8{list(expected)}")
         fields = np.empty(count, np.uint32)
-        _KERNELS.unpack_fields(
+        KERNELS.fields.unpack_fields(
             fields,
             np.ascontiguousarray(words),
             self.field_bits,

@@ -1,17 +1,16 @@
 """Arithmetic of `rlwe` on whole vectors: keys, encryption, sums, decryption and the wire form, over a set of kernels.
 
-The kernels are a module: `he_core._native` (C) or `he_core.arith.rlwe_numba`, with the same functions and the same
-results bit for bit. Work is split over threads by polynomials.
+Work is split over threads by polynomials.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from he_core.arith.kernels import RlweKernels
 from he_core.arith.threads import Threads
 from he_core.errors import CiphertextRangeError
 from he_core.params import RlweParameters
@@ -30,63 +29,6 @@ Polynomial = NDArray[np.uint64]
 """uint64[N], each in [0, q)."""
 PublicPolynomials = NDArray[np.uint64]
 """uint64[L, N], each in [0, q), transformed."""
-
-
-class RlweKernels(Protocol):
-    """What a kernel module offers; he_core/_native.pyi documents the arguments."""
-
-    def expand_uniform(self, out: Polynomial, seed: bytes, domain: int, first_index: int, /) -> None: ...
-    def sample_gaussian(self, out: NDArray[np.int8], seed: bytes, domain: int, index: int, width: str, /) -> None: ...
-    def forward(self, polynomials: Polynomial, /) -> None: ...
-    def inverse(self, polynomials: Polynomial, /) -> None: ...
-    def multiply(self, out: Polynomial, transformed: Polynomial, factor: Polynomial, /) -> None: ...
-    def cover(
-        self,
-        out: NDArray[np.uint64],
-        mask: Polynomial,
-        errors: NDArray[np.int8],
-        words: NDArray[np.uint64],
-        plaintext_bits: int,
-        dropped_bits: int,
-        /,
-    ) -> None: ...
-    def uncover(
-        self,
-        out: NDArray[np.uint64],
-        mask: Polynomial,
-        sums: NDArray[np.uint64],
-        plaintext_bits: int,
-        dropped_bits: int,
-        /,
-    ) -> None: ...
-    def reduce(self, words: NDArray[np.uint64], dropped_bits: int, /) -> None: ...
-    def pack_coefficients(self, out: NDArray[np.uint8], words: NDArray[np.uint64], width: int, /) -> None: ...
-    def unpack_coefficients(
-        self, out: NDArray[np.uint64], packed: NDArray[np.uint8], width: int, limit: int, /
-    ) -> None: ...
-    def encrypt_polynomials(
-        self,
-        out: NDArray[np.uint8],
-        words: NDArray[np.uint64],
-        polynomials: PublicPolynomials,
-        factor: Polynomial,
-        seed: bytes,
-        domain: int,
-        first_index: int,
-        plaintext_bits: int,
-        dropped_bits: int,
-        /,
-    ) -> None: ...
-    def decrypt_polynomials(
-        self,
-        out: NDArray[np.uint64],
-        sums: NDArray[np.uint64],
-        polynomials: PublicPolynomials,
-        factor: Polynomial,
-        plaintext_bits: int,
-        dropped_bits: int,
-        /,
-    ) -> None: ...
 
 
 @dataclass(frozen=True)

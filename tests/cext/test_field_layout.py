@@ -1,15 +1,15 @@
-"""`FieldLayout`: what it refuses, what its errors carry, and which kernels it runs on."""
+"""`FieldLayout`: what it refuses and what its errors carry."""
 
 from __future__ import annotations
 
-import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from he_core.arith import fields as fields_module
 from he_core.arith import fields_numba
-from he_core.arith.fields import FieldLayout, choose_kernels
+from he_core.arith.fields import FieldLayout
 from he_core.errors import FieldRangeError, ParameterError
 
 
@@ -84,14 +84,7 @@ def test_unpack_refuses_a_negative_count() -> None:
         FieldLayout(19, 3, 8).unpack(np.zeros((0, 8), np.uint8), -1)
 
 
-def test_without_the_extension_numba_packs_and_a_warning_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "he_core._native", None)
-    with pytest.warns(RuntimeWarning, match="_native is not built"):
-        kernels = choose_kernels()
-    assert kernels is fields_numba
-
-
 def test_field_range_error_is_the_same_on_numba(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fields_module, "_KERNELS", fields_numba)
+    monkeypatch.setattr(fields_module, "KERNELS", replace(fields_module.KERNELS, fields=fields_numba))
     with pytest.raises(FieldRangeError, match="field 1 is outside"):
         FieldLayout(4, 2, 1).pack(np.array([1, 16], np.uint32))

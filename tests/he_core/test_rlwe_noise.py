@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from he_core.arith import kernels
+from he_core.arith.kernels import KERNELS
 from he_core.arith.ring import DecodedVector, RingArithmetic
 from he_core.codec import CodecShape
 from he_core.params import RlweParameters
@@ -73,7 +73,7 @@ def noise_of(
     [pytest.param(16, 8, 100_000_000, id="default-1e8"), pytest.param(9, 3, 10_000_000, id="4-fields-1e7")],
 )
 def test_noise_at_k_max_keeps_the_bound_and_has_the_models_variance(bits: int, k_max: int, coefficients: int) -> None:
-    parameters, arithmetic = RlweParameters(), RingArithmetic("chosen here", kernels.ring(), threads=2)
+    parameters, arithmetic = RlweParameters(), RingArithmetic("chosen here", KERNELS.rlwe, threads=2)
     scheme = Rlwe(parameters, arithmetic)
     fields = plan(parameters, CodecShape(bits, k_max, BATCH)).fields_per_coefficient
     shape = CodecShape(bits, k_max, BATCH * fields)
@@ -90,7 +90,7 @@ def test_noise_at_k_max_keeps_the_bound_and_has_the_models_variance(bits: int, k
         np.testing.assert_array_equal(words, np.sum(messages, axis=0, dtype=np.uint64))
         polynomials = scheme.round_polynomials(key, layout, round_index)
         masks = np.empty(polynomials.shape, np.uint64)
-        kernels.ring().multiply(masks, polynomials, arithmetic.open_key(key.transformed, total))
+        KERNELS.rlwe.multiply(masks, polynomials, arithmetic.open_key(key.transformed, total))
         noise.see(noise_of(total, layout, masks, words))
     unit = 1 << layout.dropped_bits
     assert noise.count == coefficients
