@@ -49,11 +49,12 @@ static int allocate_roots(struct dcsfl_ring_roots *roots, size_t degree) {
     uint64_t *block = aligned_alloc(ALIGNMENT, 3 * degree * sizeof *block);
 
     roots->root = block;
-    roots->balanced = aligned_alloc(ALIGNMENT, degree * sizeof *roots->balanced);
+    roots->balanced = aligned_alloc(ALIGNMENT, 2 * degree * sizeof *roots->balanced);
     if (block == NULL || roots->balanced == NULL)
         return -1;
     roots->quotient64 = block + degree;
     roots->quotient52 = block + 2 * degree;
+    roots->ratio = roots->balanced + degree;
     return 0;
 }
 
@@ -73,6 +74,7 @@ static void fill_roots(struct dcsfl_ring_roots *roots, unsigned log2_degree, uin
         roots->quotient64[at] = exact_quotient(root);
         roots->quotient52[at] = roots->quotient64[at] >> 12;
         roots->balanced[at] = balance(root);
+        roots->ratio[at] = roots->balanced[at] / (double)DCSFL_Q;
         root = dcsfl_modq_mul(root, base, base_quotient);
     }
 }
@@ -98,6 +100,7 @@ struct dcsfl_ring *dcsfl_ring_new(unsigned log2_degree) {
     ring->scale_quotient64 = exact_quotient(ring->scale);
     ring->scale_quotient52 = ring->scale_quotient64 >> 12;
     ring->scale_balanced = balance(ring->scale);
+    ring->scale_ratio = ring->scale_balanced / (double)DCSFL_Q;
     return ring;
 }
 

@@ -16,6 +16,7 @@ struct dcsfl_ring_roots {
     uint64_t *quotient64; /* floor(root 2^64 / q) */
     uint64_t *quotient52; /* floor(root 2^52 / q) = quotient64 >> 12 */
     double *balanced;     /* root, or root - q where that is nearer to 0: within [-q/2, q/2] */
+    double *ratio;        /* balanced / q, to the nearest double */
 };
 
 struct dcsfl_ring {
@@ -27,6 +28,7 @@ struct dcsfl_ring {
     uint64_t scale_quotient64;
     uint64_t scale_quotient52;
     double scale_balanced;
+    double scale_ratio;
 };
 
 static inline void dcsfl_ring_verify_poly(const uint64_t *poly) {
