@@ -158,7 +158,10 @@ def test_first_encryption(benchmark: BenchmarkFixture, workload: Workload, per_v
 
     benchmark.group = f"first_encryption {w.value_count}"
     ciphertext = benchmark.pedantic(
-        lambda scheme, holder: scheme.encrypt(holder, words, w.codec.shape, 0), setup=fresh, rounds=LEAST_ROUNDS, iterations=1
+        lambda scheme, holder: scheme.encrypt(holder, words, w.codec.shape, 0),
+        setup=fresh,
+        rounds=LEAST_ROUNDS,
+        iterations=1,
     )
     w.assert_decrypts_to(ciphertext, 1)
     per_value(w.value_count)

@@ -5,7 +5,8 @@ and is not faster than the one named. Any known name is allowed on any machine; 
 
 Arrays are taken through the buffer protocol without a copy and must be C-contiguous. The functions that take
 some release the GIL, so callers may split work over threads. They are constant time in what the arrays hold, but for
-whether some value is out of range; `expand_uniform` and the functions on packed coefficients are not: these are public.
+whether some value is out of range; `expand_uniform` and the functions on packed coefficients, all of them public,
+are not.
 
 A stream is ChaCha20 (RFC 8439) under a 32-byte seed, its nonce a 32-bit domain followed by a 64-bit index, both
 little-endian; blocks of 64 bytes are counted from 0. Every target makes the same of a stream.

@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
 STAGES = ("prepare", "quantise", "pack", "encrypt", "frame", "parse", "add", "decrypt", "unpack")
-"""The pipeline's stages in order, `prepare` being what a round's encryptions and decryptions share; other stages (such as `keys`) may be recorded beside them."""
+"""The pipeline's stages in order; other stages (such as `keys`) may be recorded beside them. `prepare` is what the
+encryptions and decryptions of a round share, done by whoever comes first."""
 
 
 @dataclass

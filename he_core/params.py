@@ -14,8 +14,8 @@ from he_core.errors import ParameterError, UnknownNameError
 # NIST SP 800-57 Part 1 Rev. 5, Table 2 (factoring-based cryptography): modulus bits -> security strength.
 FACTORING_STRENGTH = {2048: 112, 3072: 128, 7680: 192}
 
-# Homomorphic Encryption Security Standard (HomomorphicEncryption.org, 2018), Table 1, classical attacks, ternary secret
-# (the strictest of its three secret distributions): (degree, security bits) -> largest log2 of the modulus.
+# Homomorphic Encryption Security Standard (HomomorphicEncryption.org, 2018), Table 1, classical attacks, ternary
+# secret (the strictest of its three secret distributions): (degree, security bits) -> largest log2 of the modulus.
 LATTICE_MODULUS_BITS = {
     (2048, 128): 54, (2048, 192): 37, (2048, 256): 29,
     (4096, 128): 109, (4096, 192): 75, (4096, 256): 58,
@@ -109,7 +109,7 @@ class PaillierParameters(SchemeParameters):
 class RlweParameters(SchemeParameters):
     """Strength and reliability of `rlwe`; what else it needs follows from the codec (`he_core.planner`).
 
-    security_bits: 128, 192 or 256; decides the ring's degree (Homomorphic Encryption Security Standard 2018, Table 1).
+    security_bits: 128, 192 or 256; decides the ring's degree (`LATTICE_MODULUS_BITS`).
     failure_bits: an aggregated vector decrypts wrongly with probability at most 2^-failure_bits, 64..128.
     """
 
@@ -117,7 +117,9 @@ class RlweParameters(SchemeParameters):
     failure_bits: int = 64
 
     scheme: ClassVar[str] = "rlwe"
-    MODULUS: ClassVar[int] = 63 * 2**44 + 1  # prime; 1 mod 2N for both degrees, and q - 1 has every small power of two
+    MODULUS: ClassVar[int] = (
+        63 * 2**44 + 1
+    )  # prime; 1 mod 2N for both degrees, and q - 1 has every small power of two
     MODULUS_BITS: ClassVar[int] = MODULUS.bit_length()
 
     def __post_init__(self) -> None:

@@ -1,22 +1,23 @@
-"""The planner of `rlwe`: from K_max, bits per value and a failure probability to the cheapest layout that serves them.
+"""The planner of `rlwe`: from K_max, bits per value and a failure probability to the cheapest layout.
 
 Decryption of a sum is exact unless the noise of a coefficient reaches half the distance between two messages. What
-follows bounds that probability by sub-Gaussian tails and a union over coefficients; nothing in it is an estimate from
-experiments. q = 63 * 2^44 + 1, K clients, N the degree.
+follows bounds that probability by sub-Gaussian tails and a union over coefficients; nothing in it is an estimate
+from experiments. q = 63 * 2^44 + 1, K clients, N the degree.
 
-*Values.* Client i sends floor(b_i / 2^d), b_i = a k_i + e_i + delta m_i + 2^(d-1) mod q, with delta * 2^p = q - 1. The
-sum minus the rounded mask a * sum(k_i) is delta * sum(m_i) plus:
+*Values.* Client i sends floor(b_i / 2^d), b_i = a k_i + e_i + delta m_i + 2^(d-1) mod q, with delta * 2^p = q - 1.
+The sum minus the rounded mask a * sum(k_i) is delta * sum(m_i) plus:
 - the errors: discrete Gaussians of sigma WIDE, sub-Gaussian with that proxy (Micciancio, Peikert, EUROCRYPT 2012,
   Lemma 2.8);
 - what dropping d bits takes away, once per client and once at the decryptor: uniform on 2^d points (the mask is
-  pseudorandom), a sum of d independent signs and so sub-Gaussian with its variance (4^d - 1) / 12, its mean at most 1/2;
+  pseudorandom), a sum of d independent signs and so sub-Gaussian with its variance (4^d - 1) / 12, its mean at most
+  1/2;
 - wraps: reductions mod q where sums live mod q - 1 count 1 each, at most 2 K + 2.
 
-*The one-time key.* u_i = a_p r_i + e1_i and v_i = b_p r_i + e2_i + delta_k k_i, b_p = a_p s + e_p, with du and dv bits
-dropped. sum(v) - s * sum(u) is delta_k * sum(k_i) plus e_p * sum(r) + sum(e2) - s * sum(e1) and the roundings, those of
-u times s. For given e_p and s these are sub-Gaussian in the clients' draws with the squared norms of e_p and s as
-factors; each norm squared is at most 1.5 N sigma^2 but for a probability under 2^-139 (Banaszczyk 1993, Lemma 1.5). Wraps
-and means of u, at most 3/2 a client, meet s by Cauchy and Schwarz.
+*The one-time key.* u_i = a_p r_i + e1_i and v_i = b_p r_i + e2_i + delta_k k_i, b_p = a_p s + e_p, with du and dv
+bits dropped. sum(v) - s * sum(u) is delta_k * sum(k_i) plus e_p * sum(r) + sum(e2) - s * sum(e1) and the roundings,
+those of u times s. For given e_p and s these are sub-Gaussian in the clients' draws with the squared norms of e_p
+and s as factors; each norm squared is at most 1.5 N sigma^2 but for a probability under 2^-139 (Banaszczyk 1993,
+Lemma 1.5). Wraps and means of u, at most 3/2 a client, meet s by Cauchy and Schwarz.
 """
 
 from __future__ import annotations
@@ -119,7 +120,7 @@ def plan(parameters: RlweParameters, shape: CodecShape) -> RlwePlan:
 
 
 def noise_bound(clients: int, dropped_bits: int, failure_bits: float) -> float:
-    """What the noise of one value coefficient in a sum of `clients` exceeds with probability 2^-failure_bits at most."""
+    """What a value coefficient's noise in a sum of `clients` exceeds with probability 2^-failure_bits at most."""
     deviation = math.sqrt(clients * WIDE**2 + (clients + 1) * _rounding_variance(dropped_bits))
     return _steady_noise(clients) + deviation * math.sqrt(2 * math.log(2) * (failure_bits + 1))
 
@@ -148,9 +149,9 @@ def _plan_key(degree: int, k_max: int, budget_bits: float) -> tuple[int, int, fl
     best = None
     for u_dropped in range(SPARE_BITS + 1):
         for v_dropped in range(SPARE_BITS - plaintext_bits, -1, -1):
-            variance = k_max * (
-                2 * (NARROW * norm) ** 2 + NARROW**2 + _rounding_variance(u_dropped) * norm**2
-            ) + (k_max + 1) * _rounding_variance(v_dropped)
+            variance = k_max * (2 * (NARROW * norm) ** 2 + NARROW**2 + _rounding_variance(u_dropped) * norm**2) + (
+                k_max + 1
+            ) * _rounding_variance(v_dropped)
             steady = _steady_noise(k_max) + 1.5 * k_max * math.sqrt(degree) * norm
             failure = _failure_bits(plaintext_bits, v_dropped, steady, variance, degree)
             if failure >= budget_bits:
@@ -196,6 +197,6 @@ def _relaxations(degree: int, shape: CodecShape, budget_bits: float) -> str:
     bits = max((bits for bits in range(2, shape.bits) if feasible(bits, shape.k_max)), default=0)
     ways = [f"k_max to {clients} or fewer"] * (clients > 0) + [f"bits to {bits} or fewer"] * (bits > 0)
     return (
-        f"with bits={shape.bits} the noise of so many clients does not fit a {RlweParameters.MODULUS_BITS}-bit modulus, "
-        f"the most that one machine word serves; lower {' or '.join(ways) or 'it'}, or use scheme paillier"
+        f"with bits={shape.bits} the noise of so many clients does not fit the modulus, "
+        f"{RlweParameters.MODULUS_BITS} bits; lower {' or '.join(ways) or 'it'}, or use scheme paillier"
     )

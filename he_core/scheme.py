@@ -73,8 +73,10 @@ class Scheme(ABC):
     def prepare(self, key: PublicKey | SecretKey, shape: CodecShape, round: int) -> None:
         """Make what encryptions and decryptions of `round` share, where it is not there yet: tables, public values.
 
-        Both make it themselves where nobody did before; called ahead, its cost is seen apart from theirs.
+        Both make it themselves where nobody did before; called ahead, its cost is seen apart from theirs. Most
+        schemes share nothing.
         """
+        return
 
     @abstractmethod
     def encrypt(self, key: PublicKey | SecretKey, words: Words, shape: CodecShape, round: int) -> Ciphertext:

@@ -43,8 +43,8 @@ class PackedVector:
 class DecodedVector:
     """A ciphertext as it is summed.
 
-    coefficients: uint64[2 N + plan.coefficient_count], the parts of `plan.parts` one after the other; where it is a sum,
-    not reduced.
+    coefficients: uint64[2 N + plan.coefficient_count], the parts of `plan.parts` one after the other; those of a sum
+    are not reduced.
     """
 
     plan: RlwePlan
@@ -84,7 +84,9 @@ class RingArithmetic:
         """Whether b - a s is as small as a key's errors are."""
         product = self._multiply(a[None], self.transform_small(secret))[0]
         difference = (b.astype(np.int64) - product.astype(np.int64) + LARGEST_SAMPLE) % Q
-        return bool((difference <= 2 * LARGEST_SAMPLE).all() and (np.abs(secret.astype(np.int16)) <= LARGEST_SAMPLE).all())
+        return bool(
+            (difference <= 2 * LARGEST_SAMPLE).all() and (np.abs(secret.astype(np.int16)) <= LARGEST_SAMPLE).all()
+        )
 
     def transform(self, polynomial: Polynomial) -> Polynomial:
         transformed = polynomial.copy()

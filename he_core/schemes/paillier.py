@@ -146,9 +146,7 @@ class Paillier(Scheme):
         # One bit less than n: every word is below n whatever n's leading bits are.
         return PackedFields(FieldLayout(shape.field_bits, (bits - 1) // shape.field_bits, bits // 8))
 
-    def encrypt(
-        self, key: PublicKey | SecretKey, words: Words, shape: CodecShape, round: int
-    ) -> NDArray[np.uint8]:
+    def encrypt(self, key: PublicKey | SecretKey, words: Words, shape: CodecShape, round: int) -> NDArray[np.uint8]:
         if isinstance(key, PaillierSecretKey):
             return self._arithmetic.encrypt_with_factors(key, words)
         return self._arithmetic.encrypt(_paillier(key), words)

@@ -1,14 +1,15 @@
 """rlwe: additively homomorphic encryption from ring learning with errors, for sums alone. The fast default.
 
 A message costs one polynomial product per 2,048 coefficients: every coefficient of plaintext, one or more values, is
-covered by `a_j * k + e_j` with a one-time key k for this one message and public polynomials a_j of the round, the same
-for every client; k itself is encrypted under the group's public key by the plain RLWE public-key scheme (Lyubashevsky,
-Peikert, Regev, EUROCRYPT 2010). Sums of messages decrypt under sums of keys. Keys and errors are wider than usual
-because decryptors learn their sums: hint-RLWE, as in key-additive encryption for secure aggregation (Willow, eprint
-2024/936). Low bits that carry only noise are not sent (`he_core.planner`).
+covered by `a_j * k + e_j` with a one-time key k for this one message and public polynomials a_j of the round, the
+same for every client; k itself is encrypted under the group's public key by the plain RLWE public-key scheme
+(Lyubashevsky, Peikert, Regev, EUROCRYPT 2010). Sums of messages decrypt under sums of keys. Keys and errors are
+wider than usual because decryptors learn their sums: hint-RLWE, as in key-additive encryption for secure aggregation
+(Willow, eprint 2024/936). Low bits that carry only noise are not sent (`he_core.planner`).
 
-Secure against chosen-plaintext attacks under decisional RLWE at the parameters of `RlweParameters`. Malleable by design:
-it does not protect against a server that alters a ciphertext, nor against any holder of the shared secret key.
+Secure against chosen-plaintext attacks under decisional RLWE at the parameters of `RlweParameters`. Malleable by
+design: it does not protect against a server that alters a ciphertext, nor against any holder of the shared secret
+key.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ import secrets
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,7 +103,7 @@ class Rlwe(Scheme):
 
     def secret_key(self, bundle: SecretBundle) -> RlweSecretKey:
         public = self.public_key(bundle.public)
-        seed, b = self._public_material(bundle.public)
+        _, b = self._public_material(bundle.public)
         packed = _material(bundle.material, "s", self.parameters.degree)
         secret = np.frombuffer(packed, np.int8)
         a = public.polynomials[0]
@@ -137,16 +137,16 @@ class Rlwe(Scheme):
         """The round's public polynomials, expanded where they are not yet: uint64[plan.polynomial_count, N]."""
         return self._rounds.of(key.key_id, round, plan.polynomial_count)
 
-    def encrypt(
-        self, key: PublicKey | SecretKey, words: Words, shape: CodecShape, round: int
-    ) -> RlweCiphertext:
+    def encrypt(self, key: PublicKey | SecretKey, words: Words, shape: CodecShape, round: int) -> RlweCiphertext:
         public = key.public if isinstance(key, RlweSecretKey) else key
         if not isinstance(public, RlwePublicKey):
             raise ParameterError("key", type(key).__name__, "is not an rlwe public key")
         layout = self.plan(shape)
         polynomials = self.round_polynomials(key, layout, round)
         coefficients = words.view(np.uint64).reshape(-1)
-        return self._arithmetic.encrypt(layout, public.polynomials, polynomials, coefficients, self._entropy(SEED_BYTES))
+        return self._arithmetic.encrypt(
+            layout, public.polynomials, polynomials, coefficients, self._entropy(SEED_BYTES)
+        )
 
     def add(self, key: PublicKey, accumulator: RlweCiphertext, addend: RlweCiphertext) -> RlweCiphertext:
         return self._arithmetic.add(accumulator, addend)
@@ -198,7 +198,7 @@ class _RoundPolynomials:
 
 
 def _material(material: Mapping[str, bytes], name: str, length: int) -> bytes:
-    value = cast(bytes, material.get(name, b""))
+    value = material.get(name, b"")
     if len(value) != length:
         raise ParameterError(f"key {name}", f"{len(value)} bytes", f"must be {length} bytes")
     return value

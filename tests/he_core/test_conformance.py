@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from gmpy2 import mpz
 
 from he_core import (
     Aggregator,
@@ -84,7 +85,7 @@ def _renderings(value: bytes) -> list[str]:
     whole = [
         value.hex(),
         value[::-1].hex(),
-        str(int.from_bytes(value, "little")),
+        str(mpz(int.from_bytes(value, "little"))),  # Python itself writes no numbers this long
         repr(value)[2:-1],
         base64.b64encode(value).decode(),
     ]

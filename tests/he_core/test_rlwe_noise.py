@@ -40,7 +40,9 @@ class Noise:
         return self.squares / self.count - (self.total / self.count) ** 2
 
 
-def sum_of(scheme: Rlwe, key: RlweSecretKey, messages: list[NDArray[np.uint64]], shape: CodecShape, round: int) -> DecodedVector:
+def sum_of(
+    scheme: Rlwe, key: RlweSecretKey, messages: list[NDArray[np.uint64]], shape: CodecShape, round: int
+) -> DecodedVector:
     """The messages encrypted, sent, parsed and added."""
     total = None
     for message in messages:
@@ -57,7 +59,9 @@ def noise_of(
 ) -> NDArray[np.int64]:
     """Sum of what was sent, less the rounded mask and the message."""
     half = (1 << layout.dropped_bits) >> 1
-    rounded = (masks.reshape(-1)[: layout.coefficient_count] + np.uint64(half)) % np.uint64(Q) >> np.uint64(layout.dropped_bits)
+    rounded = (masks.reshape(-1)[: layout.coefficient_count] + np.uint64(half)) % np.uint64(Q) >> np.uint64(
+        layout.dropped_bits
+    )
     spacing = 63 << (44 - layout.dropped_bits - layout.plaintext_bits)
     modulus = 63 << (44 - layout.dropped_bits)
     sent = total.coefficients[2 * layout.degree :] % np.uint64(modulus)

@@ -22,9 +22,7 @@ PARAMETERS = RlweParameters(**VECTORS["parameters"])
 WORD_COUNT = len(VECTORS["sum"]["words"])
 SHAPE = CodecShape(16, 8, 2 * WORD_COUNT)
 BACKENDS = [
-    status.backend
-    for status in registry.default().statuses()
-    if status.scheme == "rlwe" and status.obstacle is None
+    status.backend for status in registry.default().statuses() if status.scheme == "rlwe" and status.obstacle is None
 ]
 
 
@@ -48,9 +46,7 @@ def scheme_of(backend: str, *seeds: bytes) -> Rlwe:
 def key_of(scheme: Rlwe) -> RlweSecretKey:
     """The vectors' key pair, under the vectors' key id."""
     key = VECTORS["key"]
-    public = PublicBundle(
-        "rlwe", PARAMETERS.as_dict(), {name: bytes.fromhex(key[name]) for name in ("a_seed", "b")}
-    )
+    public = PublicBundle("rlwe", PARAMETERS.as_dict(), {name: bytes.fromhex(key[name]) for name in ("a_seed", "b")})
     secret = scheme.secret_key(SecretBundle(public, {"s": bytes.fromhex(key["s"])}))
     object.__setattr__(secret.public, "key_id", bytes.fromhex(VECTORS["key_id"]))
     return secret
