@@ -106,10 +106,11 @@ class MethodConfig(_Section):
 class EncryptionConfig(_Section):
     """The engine: scheme, backend, codec."""
 
-    scheme: str = Field("paillier", description="see `dcsfl-train schemes`; none sends float32 in the clear")
+    scheme: str = Field("rlwe", description="see `dcsfl-train schemes`; none sends float32 in the clear")
     backend: str | None = Field(None, description="who computes; the scheme's first available backend if not given")
     parameters: dict[str, Any] = Field(
-        default_factory=dict, description="scheme parameters, such as modulus_bits=3072"
+        default_factory=dict,
+        description="scheme parameters, such as security_bits=192 for rlwe or modulus_bits=3072 for paillier",
     )
     bits: Annotated[int, Field(ge=2, le=24)] = Field(16, description="bits per quantised value")
     k_max: int = Field(8, ge=1, description="most clients one sum may hold")
