@@ -3,7 +3,7 @@
 
 #include "codec/codec.h"
 
-/* A vector cut into segments, each with its scale; `values` is float32[n] or uint32[n]. */
+/* How a vector is cut into segments, and the scale of each. */
 struct segments {
     Py_buffer lengths; /* uint64[S] */
     Py_buffer scales;  /* float64[S] */
@@ -311,7 +311,7 @@ static void dequantise_segments(struct dequantise_call *call) {
 
 PyDoc_STRVAR(dequantise_doc,
              "dequantise(out, sums, segment_lengths, scales, bias, *, target=None)\n--\n\n"
-             "Turn sums of fields, uint32[n], into out, float32[n]: (sum - bias) * scale, the segment's, in double.\n\n"
+             "Turn sums of fields, uint32[n], into out, float32[n]: (sum - bias) * scales[s], in double.\n\n"
              "Segment s takes the next segment_lengths[s] (uint64) sums; scales is float64, each in\n"
              "[2**-200, 2**200]; 0 <= bias < 2**32. Raises BufferError for an array of the wrong type or layout;\n"
              "ValueError for a wrong size, scale, bias or target, or if out and sums share memory. Nothing has\n"

@@ -147,7 +147,8 @@ static uint32_t quantise_noisy(const struct dcsfl_quantiser *quantiser, uint32_t
 /* --- dequantise ---------------------------------------------------------------------------------- */
 
 static inline __m128 dequantise_four(__m128i sums, __m256d raised_bias, __m256d scale) {
-    const __m256i raised = _mm256_or_si256(_mm256_cvtepu32_epi64(sums), _mm256_set1_epi64x((int64_t)DCSFL_TWO_TO_52_BITS));
+    const __m256i two_to_52 = _mm256_set1_epi64x((int64_t)DCSFL_TWO_TO_52_BITS);
+    const __m256i raised = _mm256_or_si256(_mm256_cvtepu32_epi64(sums), two_to_52);
     const __m256d codes = _mm256_sub_pd(_mm256_castsi256_pd(raised), raised_bias);
     return _mm256_cvtpd_ps(_mm256_mul_pd(codes, scale));
 }
@@ -161,7 +162,8 @@ static void dequantise(const struct dcsfl_dequantiser *dequantiser, float *out, 
     for (size_t i = 0; i < vector_count; i += 8) {
         const __m256i loaded = load256(sums + i);
         _mm_storeu_ps(out + i, dequantise_four(_mm256_castsi256_si128(loaded), raised_bias, scales));
-        _mm_storeu_ps(out + i + 4, dequantise_four(_mm256_extracti128_si256(loaded, 1), raised_bias, scales));
+        _mm_storeu_ps(out + i + 4,
+                      dequantise_four(_mm256_extracti128_si256(loaded, 1), raised_bias, scales));
     }
     for (size_t i = vector_count; i < count; i++)
         out[i] = dcsfl_dequantise_sum(two_to_52_and_bias, scale, sums[i]);

@@ -104,8 +104,8 @@ static inline uint32_t dcsfl_quantise_value(const struct dcsfl_quantise_step *st
 }
 
 /*
- * floor(value * scale + noise), clipped. A subnormal value counts here, so 2^-126 is added to its magnitude as a float,
- * which sets the exponent's lowest bit, and taken off again as a double, without an error.
+ * floor(value * scale + noise), clipped. A subnormal value counts here, so 2^-126 is added to its magnitude as a
+ * float, which sets the exponent's lowest bit, and taken off again as a double, without an error.
  */
 static inline uint32_t dcsfl_quantise_noisy_value(const struct dcsfl_quantise_step *step, float value, double noise,
                                                   uint32_t *saturated) {

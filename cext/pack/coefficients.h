@@ -20,7 +20,7 @@ static inline size_t dcsfl_coefficient_bytes(size_t count, unsigned width) {
     return count / 8 * width + (count % 8 * width + 7) / 8;
 }
 
-/* 1 if the bits above the last of `count` coefficients in in[dcsfl_coefficient_bytes(count, width)] are zero, else 0. */
+/* 1 if the bits above the last coefficient in in[dcsfl_coefficient_bytes(count, width)] are zero, else 0. */
 static inline int dcsfl_coefficient_padding_is_zero(const uint8_t *in, size_t count, unsigned width) {
     const unsigned used = (unsigned)(count % 8) * width % 8; /* bits of the last byte; 0: all of them */
     return used == 0 || in[dcsfl_coefficient_bytes(count, width) - 1] >> used == 0;

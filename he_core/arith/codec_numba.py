@@ -1,7 +1,11 @@
 """The codec's arithmetic in numba: the portable twin of `he_core._native` for installations without a C compiler.
 
 Same two functions, same bits: products and sums in double precision, rounded to nearest, ties to even. No branch is
-written that depends on a value; what the compiler makes of them is not checked.
+written that depends on a value; what the compiler makes of them is not checked, and subnormal values are not kept
+away from the multiplier as the C kernels keep them.
+
+A million values on an AMD Zen 3 core at 2.4 GHz, best of 60 runs: quantise 1.2 ms and dequantise 0.8 ms here; C with
+AVX2 0.5 and 0.26 ms, portable C 1.2 and 0.29 ms; the numpy expressions that this replaces 22 and 5.6 ms.
 """
 
 from __future__ import annotations
