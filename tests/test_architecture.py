@@ -202,7 +202,7 @@ else:
 import numpy as np
 import he_core
 
-for name in ("plain", "paillier"):
+for name in ("plain", "paillier", "rlwe"):
     scheme = he_core.create(name, parameters={"modulus_bits": 2048} if name == "paillier" else {})
     keys = scheme.generate_keys()
     codec = he_core.Codec(16, 2, (3,), (1.0,))
@@ -216,4 +216,4 @@ for name in ("plain", "paillier"):
 """
     run = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
-    assert run.stdout == "plain True\npaillier True\n"
+    assert run.stdout == "plain True\npaillier True\nrlwe True\n"

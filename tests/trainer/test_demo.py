@@ -40,9 +40,10 @@ def final_dice(folder):
     return json.loads((folder / "summary.json").read_text())["final"]["dice"]
 
 
-def test_paillier_and_plain_end_with_the_same_dice_and_weights(demo):
-    encrypted, plain = demo("paillier"), demo("plain", "encryption.scheme=plain")
-    assert "modulus_bits" not in (encrypted / "overrides.yaml").read_text(), "the default must be what is tested"
+def test_encrypted_and_plain_end_with_the_same_dice_and_weights(demo):
+    encrypted, plain = demo("encrypted"), demo("plain", "encryption.scheme=plain")
+    assert "scheme: rlwe" in (encrypted / "config.yaml").read_text(), "the default must be what is tested"
+    assert "scheme" not in (encrypted / "overrides.yaml").read_text()
 
     assert final_dice(encrypted) == pytest.approx(final_dice(plain), abs=0.002)
 
@@ -56,21 +57,21 @@ def test_paillier_and_plain_end_with_the_same_dice_and_weights(demo):
 
 
 def test_dcsfl_reaches_95_percent_of_centralised_for_the_same_image_passes(demo):
-    federated, centralised = demo("paillier"), demo("centralised", "method.name=centralised")
+    federated, centralised = demo("encrypted"), demo("centralised", "method.name=centralised")
     assert final_dice(federated) >= 0.95 * final_dice(centralised)
 
 
 def test_dcsfl_is_above_the_mean_of_local(demo):
-    federated, local = demo("paillier"), demo("local", "method.name=local")
+    federated, local = demo("encrypted"), demo("local", "method.name=local")
     assert final_dice(federated) > final_dice(local)
 
 
 def test_the_demo_leaves_a_report_and_says_what_encryption_cost(demo):
-    folder = demo("paillier")
+    folder = demo("encrypted")
     page = (folder / "report.html").read_text()
     assert "Dice" in page
     for row in rows(folder):
         assert 0 < row["encryption_seconds"] < row["wall_seconds"]
         assert row["aggregation_bytes"] > 0
     stages = {json.loads(line)["stage"] for line in (folder / "ledger.jsonl").read_text().splitlines()}
-    assert stages >= {"quantise", "pack", "encrypt", "frame", "parse", "add", "decrypt", "unpack"}
+    assert stages >= {"prepare", "quantise", "pack", "encrypt", "frame", "parse", "add", "decrypt", "unpack"}

@@ -1,4 +1,4 @@
-"""`dcsfl-train run` from images to report, in the shapes users bring them: both tasks, both schemes, own folders."""
+"""`dcsfl-train run` from images to report, in the shapes users bring them: both tasks, every scheme, own folders."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ QUICK = (
     "training.rounds=2",
     "network.features=[4,4,6,6,8,4]",
 )
+RLWE = ("encryption.scheme=rlwe",)
 PAILLIER = ("encryption.scheme=paillier", "encryption.parameters.modulus_bits=2048")
 
 
@@ -46,7 +47,7 @@ def brains():
     return sites
 
 
-@pytest.mark.parametrize("scheme", [PAILLIER, ("encryption.scheme=plain",), ("encryption.scheme=none",)])
+@pytest.mark.parametrize("scheme", [RLWE, PAILLIER, ("encryption.scheme=plain",), ("encryption.scheme=none",)])
 def test_segmentation_of_the_demo_set(tmp_path, scheme):
     summary = run(tmp_path / "run", *scheme)
     assert summary["finished"] is True
@@ -55,9 +56,7 @@ def test_segmentation_of_the_demo_set(tmp_path, scheme):
 
 
 def test_restoration_with_redcnn(tmp_path):
-    summary = run(
-        tmp_path / "run", *PAILLIER, "training.task=restoration", "network.name=redcnn", "network.channels=4"
-    )
+    summary = run(tmp_path / "run", *RLWE, "training.task=restoration", "network.name=redcnn", "network.channels=4")
     assert set(summary["final"]) == {"psnr", "ssim", "rmse"}
     assert summary["final"]["psnr"] > 5
 
@@ -72,7 +71,7 @@ def test_own_folders_of_pictures_and_masks(tmp_path, brains, ending):
             Image.fromarray(pixels).save(tmp_path / "sites" / site / "images" / f"case{index}.{ending}")
             mask = Image.fromarray(((label == 2) * 255).astype(np.uint8))
             mask.save(tmp_path / "sites" / site / "masks" / f"case{index}.{ending}")
-    run(tmp_path / "run", *PAILLIER, "data.source=folder", f"data.path={tmp_path / 'sites'}")
+    run(tmp_path / "run", *RLWE, "data.source=folder", f"data.path={tmp_path / 'sites'}")
     found = json.loads((tmp_path / "run" / "data.json").read_text())
     assert [client["name"] for client in found["clients"]] == sorted(brains)
     assert len(found["class_names"]) == 2

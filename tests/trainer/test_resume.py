@@ -32,6 +32,7 @@ VARIANTS = {
     "samples": ("method.weighting=samples", "data.max_slices=null", "data.clients=3"),
     "two-epochs": ("training.local_epochs=2", "training.batch_size=3"),
     "unquantised": ("encryption.scheme=none",),
+    "rlwe": ("encryption.scheme=rlwe",),
     "paillier": ("encryption.scheme=paillier", "encryption.parameters.modulus_bits=2048"),
     "redcnn": ("training.task=restoration", "network.name=redcnn", "network.channels=4"),
 }

@@ -1,4 +1,4 @@
-"""Encryption changes nothing but the cost: paillier equals plain, and plain the unquantised run to its step."""
+"""Encryption changes nothing but the cost: rlwe and paillier equal plain, and plain the unquantised run to its step."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import pytest
 import torch
 
 ROUNDS = 3
-PAILLIER = ("encryption.scheme=paillier", "encryption.parameters.modulus_bits=2048")
+ENCRYPTED = {
+    "rlwe": ("encryption.scheme=rlwe",),
+    "paillier": ("encryption.scheme=paillier", "encryption.parameters.modulus_bits=2048"),
+}
 
 
 def assert_same(left, right, tolerance):
@@ -15,9 +18,10 @@ def assert_same(left, right, tolerance):
         torch.testing.assert_close(tensor, right[name], rtol=0, atol=tolerance, msg=lambda m, n=name: f"{n}: {m}")
 
 
+@pytest.mark.parametrize("scheme", ENCRYPTED)
 @pytest.mark.parametrize("weighting", ["uniform", "samples"])
-def test_paillier_and_plain_give_the_same_weights_bit_for_bit(federation, weighting):
-    encrypted = federation(*PAILLIER, f"method.weighting={weighting}")
+def test_encrypted_and_plain_give_the_same_weights_bit_for_bit(federation, weighting, scheme):
+    encrypted = federation(*ENCRYPTED[scheme], f"method.weighting={weighting}")
     plain = federation("encryption.scheme=plain", f"method.weighting={weighting}")
 
     encrypted.run(ROUNDS)
@@ -38,7 +42,7 @@ def test_one_round_of_quantised_averaging_is_within_half_a_step_of_float_averagi
 
 
 def test_all_clients_hold_the_same_head_and_tail_after_a_round(federation):
-    fed = federation(*PAILLIER)
+    fed = federation(*ENCRYPTED["rlwe"])
     fed.run(2)
     weights = fed.weights()
     for name, tensor in weights.items():

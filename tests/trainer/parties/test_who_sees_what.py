@@ -41,10 +41,16 @@ class RecordingTransport(InProcessTransport):
         return reply
 
 
-@pytest.fixture(scope="module")
-def recorded(federation):
-    """Two rounds of DC-SFL under Paillier with evaluation, through a recording transport."""
-    fed = federation("encryption.scheme=paillier", "encryption.parameters.modulus_bits=2048")
+SCHEMES = {
+    "rlwe": ("encryption.scheme=rlwe",),
+    "paillier": ("encryption.scheme=paillier", "encryption.parameters.modulus_bits=2048"),
+}
+
+
+@pytest.fixture(scope="module", params=SCHEMES)
+def recorded(request, federation):
+    """Two rounds of encrypted DC-SFL with evaluation, through a recording transport."""
+    fed = federation(*SCHEMES[request.param])
     transport = RecordingTransport(fed.parties.transport._handlers)
     fed.parties.transport = transport
     for client in fed.parties.clients:
@@ -177,7 +183,7 @@ def test_the_compute_server_holds_no_key_no_task_and_no_client(recorded):
 
 
 def test_an_aggregation_server_refuses_a_secret_bundle(federation):
-    fed = federation("encryption.scheme=paillier", "encryption.parameters.modulus_bits=2048")
+    fed = federation(*SCHEMES["rlwe"])
     keys = fed.experiment.scheme.generate_keys()
     with pytest.raises(SecretKeyRefusedError, match="aggregation server"):
         AggregationServer(fed.experiment.scheme, keys, fed.config.encryption, 10, fed.ledger)
