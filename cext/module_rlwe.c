@@ -78,6 +78,15 @@ static int check_words(const Py_buffer *words, unsigned bits) {
     return -1;
 }
 
+/* ValueError if one of `rows` streams, the first of them opened, would pass the last. */
+static int check_streams(const struct dcsfl_py_stream *first, Py_ssize_t rows) {
+    if (rows == 0 || (uint64_t)rows - 1 <= UINT64_MAX - first->stream.index)
+        return 0;
+    PyErr_Format(PyExc_ValueError, "%zd streams from first_index=%llu on pass the last one, 2**64 - 1", rows,
+                 (unsigned long long)first->stream.index);
+    return -1;
+}
+
 PyDoc_STRVAR(encrypt_polynomials_doc,
              "encrypt_polynomials(out, words, polynomials, factor, seed, domain, first_index, plaintext_bits,\n"
              "                    dropped_bits, *, target=None)\n--\n\n"
@@ -117,7 +126,9 @@ static PyObject *encrypt_polynomials(PyObject *module, PyObject *args, PyObject 
     if ((size_t)out.len != dcsfl_coefficient_bytes((size_t)words.shape[0], MODULUS_BITS - opened.scale.dropped_bits)) {
         PyErr_Format(PyExc_ValueError, "out has %zd bytes, expected %zu", out.len,
                      dcsfl_coefficient_bytes((size_t)words.shape[0], MODULUS_BITS - opened.scale.dropped_bits));
-    } else if (dcsfl_py_check_apart(&out, &words, "words") == 0 && dcsfl_py_check_apart(&out, &errors.seed, "seed") == 0 &&
+    } else if (check_streams(&errors, opened.polynomials.shape[0]) == 0 &&
+               dcsfl_py_check_apart(&out, &words, "words") == 0 &&
+               dcsfl_py_check_apart(&out, &errors.seed, "seed") == 0 &&
                dcsfl_py_check_apart(&out, &opened.polynomials, "polynomials") == 0 &&
                dcsfl_py_check_apart(&out, &opened.factor, "factor") == 0 &&
                check_words(&words, opened.scale.plaintext_bits) == 0) {

@@ -11,8 +11,8 @@ are not.
 A stream is ChaCha20 (RFC 8439) under a 32-byte seed, its nonce a 32-bit domain followed by a 64-bit index, both
 little-endian; blocks of 64 bytes are counted from 0. Every target makes the same of a stream.
 
-The functions on polynomials, `forward` to `reduce`, work in Z_q[X]/(X^N + 1), q = 63 * 2**44 + 1, for N a power of
-two in [32, 4096]; tables of a degree are made at its first use and kept.
+The functions on polynomials, `forward` to `decrypt_polynomials`, work in Z_q[X]/(X^N + 1), q = 63 * 2**44 + 1, for N
+a power of two in [32, 4096]; tables of a degree are made at its first use and kept.
 """
 
 from collections.abc import Buffer
@@ -165,6 +165,47 @@ def reduce(words: Buffer, dropped_bits: int, *, target: str | None = None) -> No
     """Reduce `words`, any uint64[n], in place to [0, Q') (`cover`).
 
     Raises BufferError for an array of the wrong type or layout; ValueError for a wrong width or target.
+    """
+
+def encrypt_polynomials(
+    out: Buffer,
+    words: Buffer,
+    polynomials: Buffer,
+    factor: Buffer,
+    seed: Buffer,
+    domain: int,
+    first_index: int,
+    plaintext_bits: int,
+    dropped_bits: int,
+    *,
+    target: str | None = None,
+) -> None:
+    """Encrypt `words`, uint64[n] in [0, 2**plaintext_bits), into `out`, uint8[ceil(n * (50 - dropped_bits) / 8)].
+
+    `multiply`, `cover` and `pack_coefficients` in one, a polynomial at a time: row j of `polynomials`,
+    uint64[ceil(n / N), N], times `factor`, uint64[N], covers words j * N to (j + 1) * N - 1, together with the first
+    N wide Gaussians of the stream (`seed`, `domain`, first_index + j). `polynomials` and `factor` are transformed, in
+    [0, q); N is a multiple of 64; plaintext_bits + dropped_bits <= 44; what the last row has too much goes unused.
+    Raises BufferError for an array of the wrong type or layout; ValueError for a wrong size, degree, width or target,
+    for a value, a domain or an index out of range, or if `out` shares memory with another array; MemoryError. Nothing
+    has been written then.
+    """
+
+def decrypt_polynomials(
+    out: Buffer,
+    sums: Buffer,
+    polynomials: Buffer,
+    factor: Buffer,
+    plaintext_bits: int,
+    dropped_bits: int,
+    *,
+    target: str | None = None,
+) -> None:
+    """Uncover `sums`, any uint64[n], into `out`, uint64[n], each in [0, 2**plaintext_bits).
+
+    `multiply` and `uncover` in one: the masks are rows of `polynomials` times `factor` as in `encrypt_polynomials`;
+    `factor` belongs to a sum of ciphertexts, so it is the sum of their factors mod q. Raises as
+    `encrypt_polynomials` does.
     """
 
 def pack_coefficients(out: Buffer, words: Buffer, width: int, *, target: str | None = None) -> None:

@@ -13,8 +13,8 @@
  * the result of x - fl(x / q) q for any |x| < 2^53 (8 in these units). Rounding to nearest is all that is assumed of
  * the environment; no value is subnormal.
  *
- * Layers are done in pairs, the last of them, strides 2 and 1, within registers. More layers at once would save loads
- * and stores, but chains that long leave the processor too little to do side by side: it measured slower.
+ * Layers are done in pairs, and those of strides 2 and 1, within registers, one by one. More of them at once would save
+ * loads and stores, but chains that long leave the processor too little to do side by side: it measured slower.
  */
 #include <immintrin.h>
 
@@ -89,6 +89,21 @@ INLINE void store(uint64_t *to, vector x) {
     store_bits(to, _mm256_castpd_si256(x));
 }
 
+/* The quarters of a block; spelled out, since -O2 leaves such loops, and with them x in memory. */
+INLINE void load_quarters(vector x[4], const uint64_t *from, size_t quarter, enum form form) {
+    x[0] = load(from, form);
+    x[1] = load(from + quarter, form);
+    x[2] = load(from + 2 * quarter, form);
+    x[3] = load(from + 3 * quarter, form);
+}
+
+INLINE void store_quarters(uint64_t *to, size_t quarter, const vector x[4]) {
+    store(to, x[0]);
+    store(to + quarter, x[1]);
+    store(to + 2 * quarter, x[2]);
+    store(to + 3 * quarter, x[3]);
+}
+
 INLINE struct multiplier root_of_block(const struct dcsfl_ring_roots *roots, size_t at) {
     const struct multiplier w = {splat(roots->balanced[at]), splat(roots->ratio[at])};
     return w;
@@ -145,8 +160,7 @@ INLINE void forward_pass(const struct dcsfl_ring *ring, uint64_t *poly, size_t b
         const struct multiplier w_inner1 = root_of_block(roots, 2 * root + 1);
         for (size_t j = 0; j < quarter; j += 4) {
             vector x[4];
-            for (size_t k = 0; k < 4; k++)
-                x[k] = load(poly + k * quarter + j, form);
+            load_quarters(x, poly + j, quarter, form);
             if (reduced) {
                 x[0] = reduce_mod(x[0]);
                 x[1] = reduce_mod(x[1]);
@@ -155,24 +169,35 @@ INLINE void forward_pass(const struct dcsfl_ring *ring, uint64_t *poly, size_t b
             forward_butterfly(&x[1], &x[3], w_outer);
             forward_butterfly(&x[0], &x[1], w_inner0);
             forward_butterfly(&x[2], &x[3], w_inner1);
-            for (size_t k = 0; k < 4; k++)
-                store(poly + k * quarter + j, x[k]);
+            store_quarters(poly + j, quarter, x);
         }
     }
 }
 
-/* Strides 2 and 1, to integers: X <= 2.17 becomes 3.5. a and b, of 4 values each, are blocks `at` and at + 1. */
-static void forward_last_pass(const struct dcsfl_ring *ring, uint64_t *poly) {
-    const struct dcsfl_ring_roots *roots = &ring->forward;
+/*
+ * Stride 2. Of the 8 values from `poly` on, a0 .. a3 are block `at` and b0 .. b3 the next one. They are left as a0 a1 b0
+ * b1 a2 a3 b2 b3, for the last layer.
+ */
+static void forward_stride_2(const struct dcsfl_ring *ring, uint64_t *poly) {
     const size_t blocks = ring->degree / 4;
 
     for (size_t at = blocks; at < 2 * blocks; at += 2, poly += 8) {
         const vector a = load(poly, AS_DOUBLES), b = load(poly + 4, AS_DOUBLES);
-        vector low = _mm256_permute2f128_pd(a, b, 0x20), high = _mm256_permute2f128_pd(a, b, 0x31), even, odd;
-        forward_butterfly(&low, &high, roots_of_2(roots, at)); /* a0 a1 b0 b1, a2 a3 b2 b3 */
-        even = _mm256_unpacklo_pd(low, high);
-        odd = _mm256_unpackhi_pd(low, high);
-        forward_butterfly(&even, &odd, roots_of_4(roots, 2 * at)); /* a0 a2 b0 b2, a1 a3 b1 b3 */
+        vector low = _mm256_permute2f128_pd(a, b, 0x20), high = _mm256_permute2f128_pd(a, b, 0x31);
+        forward_butterfly(&low, &high, roots_of_2(&ring->forward, at));
+        store(poly, low);
+        store(poly + 4, high);
+    }
+}
+
+/* Stride 1, on what stride 2 leaves, to integers in order. */
+static void forward_stride_1(const struct dcsfl_ring *ring, uint64_t *poly) {
+    const size_t blocks = ring->degree / 2;
+
+    for (size_t at = blocks; at < 2 * blocks; at += 4, poly += 8) {
+        vector low = load(poly, AS_DOUBLES), high = load(poly + 4, AS_DOUBLES);
+        vector even = _mm256_unpacklo_pd(low, high), odd = _mm256_unpackhi_pd(low, high); /* a0 a2 b0 b2, a1 a3 b1 b3 */
+        forward_butterfly(&even, &odd, roots_of_4(&ring->forward, at));
         low = _mm256_unpacklo_pd(even, odd);
         high = _mm256_unpackhi_pd(even, odd);
         store_bits(poly, to_integers(_mm256_permute2f128_pd(low, high, 0x20)));
@@ -199,7 +224,8 @@ static void forward(const struct dcsfl_ring *ring, uint64_t *poly) {
             forward_pass(ring, poly, blocks, AS_DOUBLES, 1);
         else
             forward_pass(ring, poly, blocks, AS_DOUBLES, 0);
-    forward_last_pass(ring, poly);
+    forward_stride_2(ring, poly); /* 1.83 becomes 3.1 by way of 2.45 */
+    forward_stride_1(ring, poly);
 }
 
 /* --- inverse -------------------------------------------------------------------------------------- */
@@ -210,43 +236,45 @@ INLINE void inverse_butterfly(vector *a, vector *b, struct multiplier w) {
     *b = multiply_mod(difference, w);
 }
 
-/*
- * Strides 1 and 2, the mirror image of forward_last_pass, from integers (X <= 1) or, with a factor, from their products
- * with it. `out` may be `in`. X <= 1 gives sums <= 2 and products <= 0.63, then sums <= 4, which are reduced, and
- * products <= 0.75.
- */
-INLINE void inverse_first_pass(const struct dcsfl_ring *ring, uint64_t *out, const uint64_t *in,
-                               const struct dcsfl_ring_factor *factor) {
-    const struct dcsfl_ring_roots *roots = &ring->inverse;
-    const size_t blocks = ring->degree / 4;
+INLINE void inverse_two_layers(vector x[4], struct multiplier w_outer, struct multiplier w_inner0,
+                               struct multiplier w_inner1) {
+    inverse_butterfly(&x[0], &x[1], w_inner0);
+    inverse_butterfly(&x[2], &x[3], w_inner1);
+    inverse_butterfly(&x[0], &x[2], w_outer);
+    inverse_butterfly(&x[1], &x[3], w_outer);
+}
 
-    for (size_t block = 0; block < blocks; block += 2) {
-        const size_t at = blocks + block;
-        vector ab[2], low, high, even, odd;
-        for (size_t k = 0; k < 2; k++) {
-            const size_t from = 4 * (block + k);
-            ab[k] = load(in + from, AS_INTEGERS);
-            if (factor != NULL) {
-                const struct multiplier w = {load(factor->data + from, AS_DOUBLES),
-                                             load(factor->data + DCSFL_RING_MAX_DEGREE + from, AS_DOUBLES)};
-                ab[k] = multiply_mod(ab[k], w);
-            }
-        }
-        low = _mm256_permute2f128_pd(ab[0], ab[1], 0x20);
-        high = _mm256_permute2f128_pd(ab[0], ab[1], 0x31);
-        even = _mm256_unpacklo_pd(low, high);
-        odd = _mm256_unpackhi_pd(low, high);
-        inverse_butterfly(&even, &odd, roots_of_4(roots, 2 * at));
-        low = _mm256_unpacklo_pd(even, odd);
-        high = _mm256_unpackhi_pd(even, odd);
-        inverse_butterfly(&low, &high, roots_of_2(roots, at));
-        low = reduce_mod(low);
-        store(out + 4 * block, _mm256_permute2f128_pd(low, high, 0x20));
-        store(out + 4 * block + 4, _mm256_permute2f128_pd(low, high, 0x31));
+/* Stride 1. What is left of a0 .. a3 and b0 .. b3 is a0 a1 b0 b1 a2 a3 b2 b3. X <= 1 gives 2 and 0.63. */
+static void inverse_stride_1(const struct dcsfl_ring *ring, uint64_t *poly) {
+    const size_t blocks = ring->degree / 2;
+
+    for (size_t at = blocks; at < 2 * blocks; at += 4, poly += 8) {
+        const vector a = load(poly, AS_DOUBLES), b = load(poly + 4, AS_DOUBLES);
+        const vector low = _mm256_permute2f128_pd(a, b, 0x20), high = _mm256_permute2f128_pd(a, b, 0x31);
+        vector even = _mm256_unpacklo_pd(low, high), odd = _mm256_unpackhi_pd(low, high);
+        inverse_butterfly(&even, &odd, roots_of_4(&ring->inverse, at));
+        store(poly, _mm256_unpacklo_pd(even, odd));
+        store(poly + 4, _mm256_unpackhi_pd(even, odd));
     }
 }
 
-/* Two layers, with the ranges of the first pass; the sums are the first and the second quarter. */
+/* Stride 2, on what stride 1 leaves, in order. X <= 2 gives sums <= 4, which are reduced, and products <= 0.75. */
+static void inverse_stride_2(const struct dcsfl_ring *ring, uint64_t *poly) {
+    const size_t blocks = ring->degree / 4;
+
+    for (size_t at = blocks; at < 2 * blocks; at += 2, poly += 8) {
+        vector low = load(poly, AS_DOUBLES), high = load(poly + 4, AS_DOUBLES);
+        inverse_butterfly(&low, &high, roots_of_2(&ring->inverse, at));
+        low = reduce_mod(low);
+        store(poly, _mm256_permute2f128_pd(low, high, 0x20));
+        store(poly + 4, _mm256_permute2f128_pd(low, high, 0x31));
+    }
+}
+
+/*
+ * Two layers. X <= 1 gives sums <= 2 and products <= 0.63, then sums <= 4 and products <= 0.75; the sums, which are the
+ * first and the second quarter, are reduced.
+ */
 static void inverse_pass(const struct dcsfl_ring *ring, uint64_t *poly, size_t blocks) {
     const size_t quarter = ring->degree / (4 * blocks);
     const struct dcsfl_ring_roots *roots = &ring->inverse;
@@ -257,60 +285,66 @@ static void inverse_pass(const struct dcsfl_ring *ring, uint64_t *poly, size_t b
         const struct multiplier w_inner1 = root_of_block(roots, 2 * root + 1);
         for (size_t j = 0; j < quarter; j += 4) {
             vector x[4];
-            for (size_t k = 0; k < 4; k++)
-                x[k] = load(poly + k * quarter + j, AS_DOUBLES);
-            inverse_butterfly(&x[0], &x[1], w_inner0);
-            inverse_butterfly(&x[2], &x[3], w_inner1);
-            inverse_butterfly(&x[0], &x[2], w_outer);
-            inverse_butterfly(&x[1], &x[3], w_outer);
-            store(poly + j, reduce_mod(x[0]));
-            store(poly + quarter + j, reduce_mod(x[1]));
-            store(poly + 2 * quarter + j, x[2]);
-            store(poly + 3 * quarter + j, x[3]);
+            load_quarters(x, poly + j, quarter, AS_DOUBLES);
+            inverse_two_layers(x, w_outer, w_inner0, w_inner1);
+            x[0] = reduce_mod(x[0]);
+            x[1] = reduce_mod(x[1]);
+            store_quarters(poly + j, quarter, x);
         }
     }
 }
 
-/* The layer or the two layers of one block, to integers: up to 4, times 1/N if `scaled`. */
-INLINE void inverse_last_pass(const struct dcsfl_ring *ring, uint64_t *poly, int is_pair, int scaled) {
-    const size_t parts = is_pair ? 4 : 2, part = ring->degree / parts;
-    const struct dcsfl_ring_roots *roots = &ring->inverse;
-    const struct multiplier w_outer = root_of_block(roots, 1);
-    const struct multiplier w_inner0 = root_of_block(roots, 2), w_inner1 = root_of_block(roots, 3);
-    const struct multiplier scale = {splat(ring->scale_balanced), splat(ring->scale_ratio)};
+/* One layer of one block, to integers. */
+static void inverse_last_layer(const struct dcsfl_ring *ring, uint64_t *poly) {
+    const size_t half = ring->degree / 2;
+    const struct multiplier w = root_of_block(&ring->inverse, 1);
 
-    for (size_t j = 0; j < part; j += 4) {
-        vector x[4];
-        for (size_t k = 0; k < parts; k++)
-            x[k] = load(poly + k * part + j, AS_DOUBLES);
-        if (is_pair) {
-            inverse_butterfly(&x[0], &x[1], w_inner0);
-            inverse_butterfly(&x[2], &x[3], w_inner1);
-            inverse_butterfly(&x[0], &x[2], w_outer);
-            inverse_butterfly(&x[1], &x[3], w_outer);
-        } else
-            inverse_butterfly(&x[0], &x[1], w_outer);
-        for (size_t k = 0; k < parts; k++)
-            store_bits(poly + k * part + j, to_integers(scaled ? multiply_mod(x[k], scale) : x[k]));
+    for (size_t j = 0; j < half; j += 4) {
+        vector a = load(poly + j, AS_DOUBLES), b = load(poly + half + j, AS_DOUBLES);
+        inverse_butterfly(&a, &b, w);
+        store_bits(poly + j, to_integers(a));
+        store_bits(poly + half + j, to_integers(b));
     }
 }
 
-/* All but the first pass. */
-INLINE void inverse_later_passes(const struct dcsfl_ring *ring, uint64_t *poly, int scaled) {
+/* Two layers of one block, to integers. */
+static void inverse_last_pass(const struct dcsfl_ring *ring, uint64_t *poly) {
+    const size_t quarter = ring->degree / 4;
+    const struct multiplier w_outer = root_of_block(&ring->inverse, 1);
+    const struct multiplier w_inner0 = root_of_block(&ring->inverse, 2), w_inner1 = root_of_block(&ring->inverse, 3);
+
+    for (size_t j = 0; j < quarter; j += 4) {
+        vector x[4];
+        load_quarters(x, poly + j, quarter, AS_DOUBLES);
+        inverse_two_layers(x, w_outer, w_inner0, w_inner1);
+        store_bits(poly + j, to_integers(x[0]));
+        store_bits(poly + quarter + j, to_integers(x[1]));
+        store_bits(poly + 2 * quarter + j, to_integers(x[2]));
+        store_bits(poly + 3 * quarter + j, to_integers(x[3]));
+    }
+}
+
+/* All layers, on values X <= 1 that have been multiplied by 1/N before. */
+static void inverse_layers(const struct dcsfl_ring *ring, uint64_t *poly) {
     size_t blocks = ring->degree / 16; /* of the pass; 0 where one layer is left */
 
+    inverse_stride_1(ring, poly);
+    inverse_stride_2(ring, poly);
     for (; blocks > 1; blocks /= 4)
         inverse_pass(ring, poly, blocks);
     if (blocks == 1)
-        inverse_last_pass(ring, poly, 1, scaled);
+        inverse_last_pass(ring, poly);
     else
-        inverse_last_pass(ring, poly, 0, scaled);
+        inverse_last_layer(ring, poly);
 }
 
 static void inverse(const struct dcsfl_ring *ring, uint64_t *poly) {
+    const struct multiplier scale = {splat(ring->scale_balanced), splat(ring->scale_ratio)};
+
     dcsfl_ring_verify_poly(poly);
-    inverse_first_pass(ring, poly, poly, NULL);
-    inverse_later_passes(ring, poly, 1);
+    for (size_t i = 0; i < ring->degree; i += 4)
+        store(poly + i, multiply_mod(load(poly + i, AS_INTEGERS), scale));
+    inverse_layers(ring, poly);
 }
 
 /*
@@ -329,9 +363,14 @@ static void prepare(const struct dcsfl_ring *ring, struct dcsfl_ring_factor *fac
 
 static void multiply(const struct dcsfl_ring *ring, uint64_t *out, const uint64_t *transformed,
                      const struct dcsfl_ring_factor *factor) {
+    const uint64_t *ratios = factor->data + DCSFL_RING_MAX_DEGREE;
+
     dcsfl_ring_verify_multiply(ring, out, transformed, factor);
-    inverse_first_pass(ring, out, transformed, factor);
-    inverse_later_passes(ring, out, 0);
+    for (size_t i = 0; i < ring->degree; i += 4) {
+        const struct multiplier w = {load(factor->data + i, AS_DOUBLES), load(ratios + i, AS_DOUBLES)};
+        store(out + i, multiply_mod(load(transformed + i, AS_INTEGERS), w));
+    }
+    inverse_layers(ring, out);
 }
 
 const struct dcsfl_ring_kernels dcsfl_ring_avx2 = {

@@ -26,6 +26,21 @@ INLINE void store(uint64_t *to, vector value) {
     _mm512_storeu_si512(to, value);
 }
 
+/* The quarters of a block; spelled out, since -O2 leaves such loops, and with them x in memory. */
+INLINE void load_quarters(vector x[4], const uint64_t *from, size_t quarter) {
+    x[0] = load(from);
+    x[1] = load(from + quarter);
+    x[2] = load(from + 2 * quarter);
+    x[3] = load(from + 3 * quarter);
+}
+
+INLINE void store_quarters(uint64_t *to, size_t quarter, const vector x[4]) {
+    store(to, x[0]);
+    store(to + quarter, x[1]);
+    store(to + 2 * quarter, x[2]);
+    store(to + 3 * quarter, x[3]);
+}
+
 /* --- residues ------------------------------------------------------------------------------------- */
 
 /* The lesser of v and v - m as unsigned numbers: in [0, m) for v in [0, 2m). */
@@ -107,7 +122,8 @@ INLINE void inverse_butterfly(vector *a, vector *b, struct multiplier w) {
 
 /* --- forward -------------------------------------------------------------------------------------- */
 
-static void forward_layer(const struct dcsfl_ring *ring, uint64_t *poly) {
+/* One layer of one block. */
+static void forward_first_layer(const struct dcsfl_ring *ring, uint64_t *poly) {
     const size_t half = ring->degree / 2;
     const struct multiplier w = root_of_block(&ring->forward, 1);
 
@@ -119,26 +135,23 @@ static void forward_layer(const struct dcsfl_ring *ring, uint64_t *poly) {
     }
 }
 
+/* Two layers. */
 static void forward_pass(const struct dcsfl_ring *ring, uint64_t *poly, size_t blocks) {
     const size_t quarter = ring->degree / (4 * blocks);
     const struct dcsfl_ring_roots *roots = &ring->forward;
 
-    for (size_t block = 0; block < blocks; block++) {
-        const size_t root = blocks + block;
+    for (size_t root = blocks; root < 2 * blocks; root++, poly += 4 * quarter) {
         const struct multiplier w_outer = root_of_block(roots, root);
         const struct multiplier w_inner0 = root_of_block(roots, 2 * root);
         const struct multiplier w_inner1 = root_of_block(roots, 2 * root + 1);
-        uint64_t *at = poly + 4 * quarter * block;
-        for (size_t j = 0; j < quarter; j += 8, at += 8) {
+        for (size_t j = 0; j < quarter; j += 8) {
             vector x[4];
-            for (size_t k = 0; k < 4; k++)
-                x[k] = load(at + k * quarter);
+            load_quarters(x, poly + j, quarter);
             forward_butterfly(&x[0], &x[2], w_outer);
             forward_butterfly(&x[1], &x[3], w_outer);
             forward_butterfly(&x[0], &x[1], w_inner0);
             forward_butterfly(&x[2], &x[3], w_inner1);
-            for (size_t k = 0; k < 4; k++)
-                store(at + k * quarter, x[k]);
+            store_quarters(poly + j, quarter, x);
         }
     }
 }
@@ -177,7 +190,7 @@ static void forward(const struct dcsfl_ring *ring, uint64_t *poly) {
 
     dcsfl_ring_verify_poly(poly);
     if ((last_blocks & 0xaaa) != 0) { /* an odd number of layers before the last pass */
-        forward_layer(ring, poly);
+        forward_first_layer(ring, poly);
         blocks = 2;
     }
     for (; blocks < last_blocks; blocks *= 4)
@@ -187,9 +200,8 @@ static void forward(const struct dcsfl_ring *ring, uint64_t *poly) {
 
 /* --- inverse -------------------------------------------------------------------------------------- */
 
-/* Strides 1, 2, 4, the mirror image of forward_last_pass; with a factor, of the products with it. `out` may be `in`. */
-INLINE void inverse_first_pass(const struct dcsfl_ring *ring, uint64_t *out, const uint64_t *in,
-                               const struct dcsfl_ring_factor *factor) {
+/* Strides 1, 2, 4, the mirror image of forward_last_pass. */
+static void inverse_first_pass(const struct dcsfl_ring *ring, uint64_t *poly) {
     const struct dcsfl_ring_roots *roots = &ring->inverse;
     const vector even = _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14);
     const vector odd = _mm512_setr_epi64(1, 3, 5, 7, 9, 11, 13, 15);
@@ -197,19 +209,11 @@ INLINE void inverse_first_pass(const struct dcsfl_ring *ring, uint64_t *out, con
     const vector high_pairs = _mm512_setr_epi64(2, 3, 10, 11, 6, 7, 14, 15);
     const size_t blocks = ring->degree / 8;
 
-    for (size_t block = 0; block < blocks; block += 2) {
-        const size_t at = blocks + block, from = 8 * block;
-        vector ab[2], low, high, x, y;
-        for (size_t k = 0; k < 2; k++) {
-            ab[k] = load(in + from + 8 * k);
-            if (factor != NULL) {
-                const struct multiplier w = {load(factor->data + from + 8 * k),
-                                             load(factor->data + DCSFL_RING_MAX_DEGREE + from + 8 * k)};
-                ab[k] = multiply_lazy(ab[k], w);
-            }
-        }
-        low = _mm512_permutex2var_epi64(ab[0], even, ab[1]);
-        high = _mm512_permutex2var_epi64(ab[0], odd, ab[1]);
+    for (size_t at = blocks; at < 2 * blocks; at += 2, poly += 16) {
+        const vector a = load(poly), b = load(poly + 8);
+        vector low = _mm512_permutex2var_epi64(a, even, b); /* a0 a2 a4 a6 b0 b2 b4 b6 */
+        vector high = _mm512_permutex2var_epi64(a, odd, b); /* a1 a3 a5 a7 b1 b3 b5 b7 */
+        vector x, y;
         inverse_butterfly(&low, &high, roots_of_8(roots, 4 * at));
         x = _mm512_unpacklo_epi64(low, high); /* a0 a1 a4 a5 b0 b1 b4 b5 */
         y = _mm512_unpackhi_epi64(low, high); /* a2 a3 a6 a7 b2 b3 b6 b7 */
@@ -217,16 +221,13 @@ INLINE void inverse_first_pass(const struct dcsfl_ring *ring, uint64_t *out, con
         low = _mm512_permutex2var_epi64(x, low_pairs, y);   /* a0 .. a3 b0 .. b3 */
         high = _mm512_permutex2var_epi64(x, high_pairs, y); /* a4 .. a7 b4 .. b7 */
         inverse_butterfly(&low, &high, roots_of_2(roots, at));
-        store(out + from, _mm512_shuffle_i64x2(low, high, 0x44));
-        store(out + from + 8, _mm512_shuffle_i64x2(low, high, 0xee));
+        store(poly, _mm512_shuffle_i64x2(low, high, 0x44));
+        store(poly + 8, _mm512_shuffle_i64x2(low, high, 0xee));
     }
 }
 
-INLINE void inverse_two_layers(vector x[4], const struct dcsfl_ring_roots *roots, size_t root) {
-    const struct multiplier w_outer = root_of_block(roots, root);
-    const struct multiplier w_inner0 = root_of_block(roots, 2 * root);
-    const struct multiplier w_inner1 = root_of_block(roots, 2 * root + 1);
-
+INLINE void inverse_two_layers(vector x[4], struct multiplier w_outer, struct multiplier w_inner0,
+                               struct multiplier w_inner1) {
     inverse_butterfly(&x[0], &x[1], w_inner0);
     inverse_butterfly(&x[2], &x[3], w_inner1);
     inverse_butterfly(&x[0], &x[2], w_outer);
@@ -235,57 +236,71 @@ INLINE void inverse_two_layers(vector x[4], const struct dcsfl_ring_roots *roots
 
 static void inverse_pass(const struct dcsfl_ring *ring, uint64_t *poly, size_t blocks) {
     const size_t quarter = ring->degree / (4 * blocks);
+    const struct dcsfl_ring_roots *roots = &ring->inverse;
 
-    for (size_t block = 0; block < blocks; block++) {
-        uint64_t *at = poly + 4 * quarter * block;
-        for (size_t j = 0; j < quarter; j += 8, at += 8) {
+    for (size_t root = blocks; root < 2 * blocks; root++, poly += 4 * quarter) {
+        const struct multiplier w_outer = root_of_block(roots, root);
+        const struct multiplier w_inner0 = root_of_block(roots, 2 * root);
+        const struct multiplier w_inner1 = root_of_block(roots, 2 * root + 1);
+        for (size_t j = 0; j < quarter; j += 8) {
             vector x[4];
-            for (size_t k = 0; k < 4; k++)
-                x[k] = load(at + k * quarter);
-            inverse_two_layers(x, &ring->inverse, blocks + block);
-            for (size_t k = 0; k < 4; k++)
-                store(at + k * quarter, x[k]);
+            load_quarters(x, poly + j, quarter);
+            inverse_two_layers(x, w_outer, w_inner0, w_inner1);
+            store_quarters(poly + j, quarter, x);
         }
     }
 }
 
-/* The layer or the two layers of one block, to [0, q); `scaled` by 1/N. */
-INLINE void inverse_last_pass(const struct dcsfl_ring *ring, uint64_t *poly, int is_pair, int scaled) {
-    const size_t parts = is_pair ? 4 : 2, part = ring->degree / parts;
-    const struct multiplier scale = {splat(ring->scale), splat(ring->scale_quotient52)};
+/* One layer of one block, to [0, q). */
+static void inverse_last_layer(const struct dcsfl_ring *ring, uint64_t *poly) {
+    const size_t half = ring->degree / 2;
+    const struct multiplier w = root_of_block(&ring->inverse, 1);
 
-    for (size_t j = 0; j < part; j += 8) {
+    for (size_t j = 0; j < half; j += 8) {
+        vector a = load(poly + j), b = load(poly + half + j);
+        inverse_butterfly(&a, &b, w);
+        store(poly + j, subtract_once(a, DCSFL_Q));
+        store(poly + half + j, subtract_once(b, DCSFL_Q));
+    }
+}
+
+/* Two layers of one block, to [0, q). */
+static void inverse_last_pass(const struct dcsfl_ring *ring, uint64_t *poly) {
+    const size_t quarter = ring->degree / 4;
+    const struct multiplier w_outer = root_of_block(&ring->inverse, 1);
+    const struct multiplier w_inner0 = root_of_block(&ring->inverse, 2), w_inner1 = root_of_block(&ring->inverse, 3);
+
+    for (size_t j = 0; j < quarter; j += 8) {
         vector x[4];
-        for (size_t k = 0; k < parts; k++)
-            x[k] = load(poly + k * part + j);
-        if (is_pair)
-            inverse_two_layers(x, &ring->inverse, 1);
-        else
-            inverse_butterfly(&x[0], &x[1], root_of_block(&ring->inverse, 1));
-        for (size_t k = 0; k < parts; k++) {
-            if (scaled)
-                x[k] = multiply_lazy(x[k], scale);
-            store(poly + k * part + j, subtract_once(x[k], DCSFL_Q));
-        }
+        load_quarters(x, poly + j, quarter);
+        inverse_two_layers(x, w_outer, w_inner0, w_inner1);
+        store(poly + j, subtract_once(x[0], DCSFL_Q));
+        store(poly + quarter + j, subtract_once(x[1], DCSFL_Q));
+        store(poly + 2 * quarter + j, subtract_once(x[2], DCSFL_Q));
+        store(poly + 3 * quarter + j, subtract_once(x[3], DCSFL_Q));
     }
 }
 
-/* All but the first pass. */
-INLINE void inverse_later_passes(const struct dcsfl_ring *ring, uint64_t *poly, int scaled) {
+/* All layers, on values in [0, 2q) that have been multiplied by 1/N before. */
+static void inverse_layers(const struct dcsfl_ring *ring, uint64_t *poly) {
     size_t blocks = ring->degree / 32; /* of the pass; 0 where one layer is left */
 
+    inverse_first_pass(ring, poly);
     for (; blocks > 1; blocks /= 4)
         inverse_pass(ring, poly, blocks);
     if (blocks == 1)
-        inverse_last_pass(ring, poly, 1, scaled);
+        inverse_last_pass(ring, poly);
     else
-        inverse_last_pass(ring, poly, 0, scaled);
+        inverse_last_layer(ring, poly);
 }
 
 static void inverse(const struct dcsfl_ring *ring, uint64_t *poly) {
+    const struct multiplier scale = {splat(ring->scale), splat(ring->scale_quotient52)};
+
     dcsfl_ring_verify_poly(poly);
-    inverse_first_pass(ring, poly, poly, NULL);
-    inverse_later_passes(ring, poly, 1);
+    for (size_t i = 0; i < ring->degree; i += 8)
+        store(poly + i, multiply_lazy(load(poly + i), scale));
+    inverse_layers(ring, poly);
 }
 
 /*
@@ -307,9 +322,14 @@ static void prepare(const struct dcsfl_ring *ring, struct dcsfl_ring_factor *fac
 
 static void multiply(const struct dcsfl_ring *ring, uint64_t *out, const uint64_t *transformed,
                      const struct dcsfl_ring_factor *factor) {
+    const uint64_t *quotients = factor->data + DCSFL_RING_MAX_DEGREE;
+
     dcsfl_ring_verify_multiply(ring, out, transformed, factor);
-    inverse_first_pass(ring, out, transformed, factor);
-    inverse_later_passes(ring, out, 0);
+    for (size_t i = 0; i < ring->degree; i += 8) {
+        const struct multiplier w = {load(factor->data + i), load(quotients + i)};
+        store(out + i, multiply_lazy(load(transformed + i), w));
+    }
+    inverse_layers(ring, out);
 }
 
 const struct dcsfl_ring_kernels dcsfl_ring_avx512ifma = {

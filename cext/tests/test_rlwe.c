@@ -112,7 +112,8 @@ static void check(const struct dcsfl_target *target, const struct dcsfl_ring *ri
     free(public);
 }
 
-int main(void) {
+/* An argument names the one target to check: an emulator may get others wrong, or take long over them. */
+int main(int argc, char **argv) {
     const struct dcsfl_ring_scale scales[] = {{38, 6}, {36, 0}, {19, 18}, {2, 30}};
     const size_t counts[] = {0, 1, 7, 8, 9, DEGREE - 1, DEGREE, DEGREE + 1, 3 * DEGREE + 5, MOST_POLYNOMIALS * DEGREE};
     const uint32_t features = dcsfl_cpu_features();
@@ -121,6 +122,8 @@ int main(void) {
     const struct dcsfl_target *targets = dcsfl_targets(&target_count);
 
     for (size_t t = 0; t < target_count; t++) {
+        if (argc > 1 && strcmp(argv[1], targets[t].name) != 0)
+            continue;
         if (!dcsfl_target_runs(&targets[t], features)) {
             (void)printf("%s: does not run here\n", targets[t].name);
             continue;
@@ -132,5 +135,5 @@ int main(void) {
     }
     dcsfl_ring_free(ring);
     (void)printf("%u comparisons, %u failures\n", comparisons, failures);
-    return failures != 0;
+    return failures != 0 || comparisons == 0;
 }
