@@ -31,7 +31,7 @@ PublicPolynomials = NDArray[np.uint64]
 """uint64[L, N], each in [0, q), transformed."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PackedVector:
     """A ciphertext as it crosses the wire. packed: uint8[plan.payload_bytes]."""
 
@@ -39,7 +39,7 @@ class PackedVector:
     packed: NDArray[np.uint8]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DecodedVector:
     """A ciphertext as it is summed.
 

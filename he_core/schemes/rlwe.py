@@ -37,14 +37,14 @@ from he_core.scheme import Capabilities, Scheme
 WORD_BYTES = 8
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RlwePublicKey(PublicKey):
     """a and b = a s + e, both transformed: uint64[2, N]."""
 
-    polynomials: NDArray[np.uint64] = field(repr=False, compare=False)
+    polynomials: NDArray[np.uint64] = field(repr=False)
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class RlweSecretKey(SecretKey):
     """s, transformed: uint64[N]."""
 

@@ -1,4 +1,4 @@
-"""Encryption changes nothing but the cost: rlwe and paillier equal plain, and plain the unquantised run to its step."""
+"""Encryption changes nothing but the cost: encrypted runs equal plain, and plain the unquantised one to its step."""
 
 from __future__ import annotations
 
