@@ -203,16 +203,15 @@ class RingArithmetic:
     # --- wire
 
     def serialise(self, ciphertext: RlweCiphertext) -> NDArray[np.uint8]:
-        """uint8[plan.payload_bytes], every coefficient reduced."""
+        """uint8[plan.payload_bytes], every coefficient reduced: in place, as a sum means the same either way."""
         if isinstance(ciphertext, PackedVector):
             return ciphertext.packed
         plan = ciphertext.plan
         packed = np.empty(plan.payload_bytes, np.uint8)
         sums_of_parts = _decoded_parts(ciphertext.coefficients, plan)
         for out, sums, (_, dropped_bits) in zip(_packed_parts(packed, plan), sums_of_parts, plan.parts, strict=True):
-            reduced = sums.copy()
-            self._kernels.reduce(reduced, dropped_bits)
-            self._kernels.pack_coefficients(out, reduced, coefficient_width(dropped_bits))
+            self._kernels.reduce(sums, dropped_bits)
+            self._kernels.pack_coefficients(out, sums, coefficient_width(dropped_bits))
         return packed
 
     def parse(self, plan: RlwePlan, packed: NDArray[np.uint8]) -> DecodedVector:
