@@ -1,6 +1,6 @@
 /*
- * cover, uncover and reduce with AVX-512: the formulas of scale.h, whose bounds hold here too, on 8 lanes. Called only
- * where DCSFL_CPU_AVX512_IFMA is set.
+ * cover, uncover and reduce with AVX-512: the formulas of scale.h, whose bounds hold here too, on 8 lanes. Called
+ * only where DCSFL_CPU_AVX512_IFMA is set.
  */
 #include <immintrin.h>
 #include <string.h>
@@ -27,7 +27,9 @@ static inline __m128i shift_count(unsigned bits) {
     return _mm_cvtsi32_si128((int)bits);
 }
 
-/* For values of at least -modulus: a negative one is huge as unsigned, and the sum, which wraps around, the lesser. */
+/*
+ * For values of at least -modulus: a negative one is huge as unsigned, and the sum, which wraps around, the lesser.
+ */
 static inline vector add_if_negative(vector value, vector modulus) {
     return _mm512_min_epu64(value, _mm512_add_epi64(value, modulus));
 }
@@ -156,8 +158,9 @@ struct uncover_constants {
 };
 
 /*
- * floor((difference + floor(D / 2)) / D) is (difference + offset) / D rounded to the nearest integer, with offset 0 for
- * odd D = 63, else 1/2, so that no quotient is a tie; scale_avx2.c says why a quotient in double precision serves.
+ * floor((difference + floor(D / 2)) / D) is (difference + offset) / D rounded to the nearest integer, with offset 0
+ * for odd D = 63, else 1/2, so that no quotient is a tie; scale_avx2.c says why a quotient in double precision
+ * serves.
  */
 static struct uncover_constants uncover_constants(const struct dcsfl_ring_steps *steps) {
     const double step_inverse = 1.0 / (double)(UINT64_C(63) << steps->step_shift);
@@ -174,7 +177,8 @@ static struct uncover_constants uncover_constants(const struct dcsfl_ring_steps 
     return constants;
 }
 
-static inline vector uncover_lanes(const struct uncover_constants *constants, vector mask, vector sums, int is_whole) {
+static inline vector uncover_lanes(const struct uncover_constants *constants, vector mask, vector sums,
+                                   int is_whole) {
     const vector reduced = reduce_lanes(&constants->reduce, sums, is_whole);
     vector difference = add_if_negative(_mm512_add_epi64(mask, constants->start), constants->reduce.q);
     __m512d quotient;
