@@ -100,14 +100,10 @@ static struct reduce_constants reduce_constants(const struct dcsfl_ring_steps *s
     return constants;
 }
 
-static inline vector fold(vector h, uint64_t low_mask, unsigned bits) {
-    return _mm512_add_epi64(_mm512_and_si512(h, splat(low_mask)), _mm512_srli_epi64(h, bits));
-}
-
 /* dcsfl_mod63. A product of the low halves of two lanes also cuts the first of them to 32 bits. */
 static inline vector mod63(vector h) {
-    h = fold(h, (UINT64_C(1) << 30) - 1, 30);
-    h = fold(h, (UINT64_C(1) << 18) - 1, 18);
+    h = _mm512_add_epi64(_mm512_and_si512(h, splat((UINT64_C(1) << 30) - 1)), _mm512_srli_epi64(h, 30));
+    h = _mm512_add_epi64(_mm512_and_si512(h, splat((UINT64_C(1) << 18) - 1)), _mm512_srli_epi64(h, 18));
     h = _mm512_mul_epu32(h, splat(DCSFL_RECIPROCAL32_63));
     return _mm512_srli_epi64(_mm512_mul_epu32(h, splat(63)), 32);
 }
