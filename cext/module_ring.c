@@ -1,4 +1,4 @@
-/* The ring of the rlwe scheme for Python: ring/ring.h behind forward, inverse, multiply, cover, uncover and reduce. */
+/* The ring of the rlwe scheme for Python: ring/ring.h behind forward, inverse, multiply, cover, uncover, reduce. */
 #include "module.h"
 
 #include <stdlib.h>
@@ -29,7 +29,7 @@ const struct dcsfl_ring *dcsfl_py_ring(PyObject *module, Py_ssize_t degree) {
         PyErr_NoMemory();
         return NULL;
     }
-    /* Atomic, as there are builds of Python without a GIL: of two threads here, the later one's tables are dropped. */
+    /* Atomic, for builds of Python without a GIL: of two threads here, the later one's tables are dropped. */
     if (atomic_compare_exchange_strong(&rings->by_log2_degree[log2_degree], &ring, made))
         return made;
     dcsfl_ring_free(made);
@@ -88,8 +88,8 @@ int dcsfl_py_parse_scale(struct dcsfl_ring_scale *scale, Py_ssize_t plaintext_bi
         return -1;
     }
     if (dropped_bits < 0 || dropped_bits > 44 - plaintext_bits) {
-        PyErr_Format(PyExc_ValueError, "dropped_bits=%zd is outside [0, %zd], for %zd plaintext bits of 44", dropped_bits,
-                     44 - plaintext_bits, plaintext_bits);
+        PyErr_Format(PyExc_ValueError, "dropped_bits=%zd is outside [0, %zd], for %zd plaintext bits of 44",
+                     dropped_bits, 44 - plaintext_bits, plaintext_bits);
         return -1;
     }
     scale->plaintext_bits = (unsigned)plaintext_bits;
@@ -217,7 +217,8 @@ static PyObject *multiply(PyObject *module, PyObject *args, PyObject *kwargs) {
     struct product product;
     const char *target_name = NULL;
 
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOO|$z:multiply", names, &out, &transformed, &factor, &target_name))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOO|$z:multiply", names, &out, &transformed, &factor,
+                                     &target_name))
         return NULL;
     product.target = dcsfl_py_target(module, target_name);
     if (product.target == NULL || dcsfl_py_open_array(&product.out, out, "out", ITEM_UINT64, 2, 1) < 0)
@@ -311,8 +312,8 @@ PyDoc_STRVAR(cover_doc,
              "cover(out, mask, errors, words, plaintext_bits, dropped_bits, *, target=None)\n--\n\n"
              "Cover words, uint64[n] below 2**plaintext_bits, with mask, uint64[n] below q, and errors, int8[n]:\n"
              "b = (mask + errors + words * 63 * 2**(44 - plaintext_bits) + half) mod q and out, uint64[n], is\n"
-             "(b >> dropped_bits) mod Q', with half = 2**(dropped_bits - 1) and Q' = 63 * 2**(44 - dropped_bits), or\n"
-             "0 and q where no bits are dropped. out may be words or mask.\n\n"
+             "(b >> dropped_bits) mod Q', with half = 2**(dropped_bits - 1), Q' = 63 * 2**(44 - dropped_bits),\n"
+             "or 0 and q where no bits are dropped. out may be words or mask.\n\n"
              "Raises BufferError for an array of the wrong type or layout; ValueError for a value out of range, a\n"
              "wrong size, width or target, or if arrays share memory otherwise. Nothing has been written then.");
 
@@ -357,7 +358,8 @@ static PyObject *uncover(PyObject *module, PyObject *args, PyObject *kwargs) {
 
 PyDoc_STRVAR(reduce_doc,
              "reduce(words, dropped_bits, *, target=None)\n--\n\n"
-             "Reduce words, any uint64[n], in place to [0, Q'), Q' = 63 * 2**(44 - dropped_bits), or q where that is 0.\n\n"
+             "Reduce words, any uint64[n], in place to [0, Q'), Q' = 63 * 2**(44 - dropped_bits), or q where\n"
+             "no bits are dropped.\n\n"
              "Raises BufferError for an array of the wrong type or layout; ValueError for a wrong width or target.");
 
 static PyObject *reduce(PyObject *module, PyObject *args, PyObject *kwargs) {

@@ -55,7 +55,8 @@ static inline uint64_t dcsfl_modq_quotient(uint64_t w) {
 
 /*
  * v w mod q up to a multiple of q, in [0, 2q), for w in [0, q) and either
- *   any v and the exact quotient floor(w 2^64 / q), which the tables hold: v w / q - floor(v w' / 2^64) < 1 + v / 2^64;
+ *   any v and the exact quotient floor(w 2^64 / q), which the tables hold:
+ *   v w / q - floor(v w' / 2^64) < 1 + v / 2^64;
  *   or v < 2^62 and dcsfl_modq_quotient(w), for which that is below 1 + 4 v / 2^64.
  * The difference of the low words is exact, as it is small.
  */

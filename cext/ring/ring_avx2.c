@@ -6,15 +6,15 @@
  *     h = fl(x w), l = x w - h (exact by FMA), c = fl(x (w / q)) to the nearest integer, r = (h - c q) + l.
  *
  * Ranges, in units of q (q is 0.985 2^50, so that 4 q < 2^52). For |w| <= 1/2 and |x| <= X <= 4:
- *   - |x w / q| <= 2 q < 2^51, so that an FMA that adds 1.5 2^52 rounds once, to an integer. The table's w / q is off by
- *     2^-53 of itself, so c by X q / 2 2^-53 < X / 16 besides its rounding: |r| <= 1/2 + X / 16.
+ *   - |x w / q| <= 2 q < 2^51, so that an FMA that adds 1.5 2^52 rounds once, to an integer. The table's w / q is off
+ *     by 2^-53 of itself, so c by X q / 2 2^-53 < X / 16 besides its rounding: |r| <= 1/2 + X / 16.
  *   - |l| <= ulp(h) / 2 <= 2^48, so h - c q is an integer below 2^53: both last operations are exact.
  * A forward butterfly (a, b) -> (a + w b, a - w b) takes A, B <= 4 to A + 1/2 + B / 16. "Reduced" is 1/2 and a hair,
  * the result of x - fl(x / q) q for any |x| < 2^53 (8 in these units). Rounding to nearest is all that is assumed of
  * the environment; no value is subnormal.
  *
- * Layers are done in pairs, and those of strides 2 and 1, within registers, one by one. More of them at once would save
- * loads and stores, but chains that long leave the processor too little to do side by side: it measured slower.
+ * Layers are done in pairs, and those of strides 2 and 1, within registers, one by one. More of them at once would
+ * save loads and stores, but chains that long leave the processor too little to do side by side: it measured slower.
  */
 #include <immintrin.h>
 
@@ -61,8 +61,9 @@ INLINE vector from_integers(__m256i x) {
 }
 
 /*
- * |x| <= 4, to integers in [0, q). Half of 1/q above x / q there is no integer within 1/2q < 2^-50, and an FMA's error is
- * below 2^-52 (half an ulp of at most 4) + 4 2^-55 (1/q is off by 2^-55 of itself): its floor is that of x / q.
+ * |x| <= 4, to integers in [0, q). Half of 1/q above x / q there is no integer within 1/2q < 2^-50, and an FMA's
+ * error is below 2^-52 (half an ulp of at most 4) + 4 2^-55 (1/q is off by 2^-55 of itself): its floor is
+ * that of x / q.
  */
 INLINE __m256i to_integers(vector x) {
     const vector two52 = splat(0x1p52), inverse = splat(1.0 / (double)DCSFL_Q), nudge = splat(0.5 / (double)DCSFL_Q);
@@ -147,8 +148,8 @@ static void forward_first_layer(const struct dcsfl_ring *ring, uint64_t *poly) {
 }
 
 /*
- * Two layers. Not reduced first, X <= 2.17 comes out as 3.5 by way of 2.81 (and 1 as 2.17 by way of 1.57). Reduced, i.e.
- * those two quarters that the first layer does not multiply, X <= 4 comes out as 1.83 by way of 1.25.
+ * Two layers. Not reduced first, X <= 2.17 comes out as 3.5 by way of 2.81 (and 1 as 2.17 by way of 1.57). Reduced,
+ * i.e. those two quarters that the first layer does not multiply, X <= 4 comes out as 1.83 by way of 1.25.
  */
 INLINE void forward_pass(const struct dcsfl_ring *ring, uint64_t *poly, size_t blocks, enum form form, int reduced) {
     const size_t quarter = ring->degree / (4 * blocks);
@@ -175,8 +176,8 @@ INLINE void forward_pass(const struct dcsfl_ring *ring, uint64_t *poly, size_t b
 }
 
 /*
- * Stride 2. Of the 8 values from `poly` on, a0 .. a3 are block `at` and b0 .. b3 the next one. They are left as a0 a1 b0
- * b1 a2 a3 b2 b3, for the last layer.
+ * Stride 2. Of the 8 values from `poly` on, a0 .. a3 are block `at` and b0 .. b3 the next one. They are left as a0
+ * a1 b0 b1 a2 a3 b2 b3, for the last layer.
  */
 static void forward_stride_2(const struct dcsfl_ring *ring, uint64_t *poly) {
     const size_t blocks = ring->degree / 4;
@@ -196,7 +197,8 @@ static void forward_stride_1(const struct dcsfl_ring *ring, uint64_t *poly) {
 
     for (size_t at = blocks; at < 2 * blocks; at += 4, poly += 8) {
         vector low = load(poly, AS_DOUBLES), high = load(poly + 4, AS_DOUBLES);
-        vector even = _mm256_unpacklo_pd(low, high), odd = _mm256_unpackhi_pd(low, high); /* a0 a2 b0 b2, a1 a3 b1 b3 */
+        vector even = _mm256_unpacklo_pd(low, high); /* a0 a2 b0 b2 */
+        vector odd = _mm256_unpackhi_pd(low, high);  /* a1 a3 b1 b3 */
         forward_butterfly(&even, &odd, roots_of_4(&ring->forward, at));
         low = _mm256_unpacklo_pd(even, odd);
         high = _mm256_unpackhi_pd(even, odd);
@@ -272,8 +274,8 @@ static void inverse_stride_2(const struct dcsfl_ring *ring, uint64_t *poly) {
 }
 
 /*
- * Two layers. X <= 1 gives sums <= 2 and products <= 0.63, then sums <= 4 and products <= 0.75; the sums, which are the
- * first and the second quarter, are reduced.
+ * Two layers. X <= 1 gives sums <= 2 and products <= 0.63, then sums <= 4 and products <= 0.75; the sums, which are
+ * the first and the second quarter, are reduced.
  */
 static void inverse_pass(const struct dcsfl_ring *ring, uint64_t *poly, size_t blocks) {
     const size_t quarter = ring->degree / (4 * blocks);
@@ -348,8 +350,8 @@ static void inverse(const struct dcsfl_ring *ring, uint64_t *poly) {
 }
 
 /*
- * A factor holds f / N in doubles (|f / N| <= 0.57), so that products need no division by N, then its ratio to q, off by
- * 2^-53 (1 + 1/4) of itself: a product with x <= 1 is at most 1/2 + 0.57 / 8 1.25 < 0.6.
+ * A factor holds f / N in doubles (|f / N| <= 0.57), so that products need no division by N, then its ratio to q,
+ * off by 2^-53 (1 + 1/4) of itself: a product with x <= 1 is at most 1/2 + 0.57 / 8 1.25 < 0.6.
  */
 static void prepare(const struct dcsfl_ring *ring, struct dcsfl_ring_factor *factor, const uint64_t *transformed) {
     const struct multiplier scale = {splat(ring->scale_balanced), splat(ring->scale_ratio)};

@@ -1,7 +1,8 @@
 /*
- * Transforms with AVX-512 IFMA on 8 lanes, called only where DCSFL_CPU_AVX512_IFMA is set: the butterflies of modq.h on
- * words of 52 bits, since vpmadd52 multiplies those. 4q < 2^52, so values stay in [0, 4q) on the way forward and in
- * [0, 2q) on the way back (D. Harvey, "Faster arithmetic for number-theoretic transforms", J. Symb. Comp. 60, 2014).
+ * Transforms with AVX-512 IFMA on 8 lanes, called only where DCSFL_CPU_AVX512_IFMA is set: the butterflies of modq.h
+ * on words of 52 bits, since vpmadd52 multiplies those. 4q < 2^52, so values stay in [0, 4q) on the way forward and
+ * in [0, 2q) on the way back (D. Harvey, "Faster arithmetic for number-theoretic transforms", J. Symb. Comp. 60,
+ * 2014).
  *
  * Layers are done in pairs, the three smallest ones (strides 4, 2 and 1) at once on 16 values in 2 registers.
  */

@@ -1,6 +1,6 @@
 /*
- * cover, uncover and reduce with AVX2 and FMA: the formulas of scale.h, whose bounds hold here too, on 4 lanes. Compiled
- * with -mavx2 -mfma and called only where DCSFL_CPU_AVX2 is set.
+ * cover, uncover and reduce with AVX2 and FMA: the formulas of scale.h, whose bounds hold here too, on 4 lanes.
+ * Compiled with -mavx2 -mfma and called only where DCSFL_CPU_AVX2 is set.
  */
 #include <immintrin.h>
 #include <string.h>
@@ -157,10 +157,10 @@ struct uncover_constants {
 };
 
 /*
- * floor((difference + floor(D / 2)) / D) is (difference + offset) / D rounded to the nearest integer, with offset 0 for
- * odd D = 63, else 1/2, so that no quotient is a tie; each is at least 1 / 2D away from one. The FMA rounds once, to an
- * integer as it adds 2^52, and 1/D is off by 2^-53 of itself, so a quotient, at most 2^plaintext_bits + 1/2, by less
- * than 2^(plaintext_bits - 52) < 2^-7 / 2^step_shift <= 1 / 2D.
+ * floor((difference + floor(D / 2)) / D) is (difference + offset) / D rounded to the nearest integer, with offset 0
+ * for odd D = 63, else 1/2, so that no quotient is a tie; each is at least 1 / 2D away from one. The FMA rounds
+ * once, to an integer as it adds 2^52, and 1/D is off by 2^-53 of itself, so a quotient, at most 2^plaintext_bits +
+ * 1/2, by less than 2^(plaintext_bits - 52) < 2^-7 / 2^step_shift <= 1 / 2D.
  */
 static struct uncover_constants uncover_constants(const struct dcsfl_ring_steps *steps) {
     const double step_inverse = 1.0 / (double)(UINT64_C(63) << steps->step_shift);
@@ -177,7 +177,8 @@ static struct uncover_constants uncover_constants(const struct dcsfl_ring_steps 
     return constants;
 }
 
-static inline vector uncover_lanes(const struct uncover_constants *constants, vector mask, vector sums, int is_whole) {
+static inline vector uncover_lanes(const struct uncover_constants *constants, vector mask, vector sums,
+                                   int is_whole) {
     const vector reduced = reduce_lanes(&constants->reduce, sums, is_whole);
     vector difference = add_if_negative(_mm256_add_epi64(mask, constants->start), constants->reduce.q);
     __m256d quotient;

@@ -1,6 +1,6 @@
 /*
- * cover, uncover and reduce with AVX-512: the formulas of scale.h, whose bounds hold here too, on 8 lanes. Called only
- * where DCSFL_CPU_AVX512_IFMA is set.
+ * cover, uncover and reduce with AVX-512: the formulas of scale.h, whose bounds hold here too, on 8 lanes. Called
+ * only where DCSFL_CPU_AVX512_IFMA is set.
  */
 #include <immintrin.h>
 #include <string.h>
@@ -27,7 +27,9 @@ static inline __m128i shift_count(unsigned bits) {
     return _mm_cvtsi32_si128((int)bits);
 }
 
-/* For values of at least -modulus: a negative one is huge as unsigned, and the sum, which wraps around, the lesser. */
+/*
+ * For values of at least -modulus: a negative one is huge as unsigned, and the sum, which wraps around, the lesser.
+ */
 static inline vector add_if_negative(vector value, vector modulus) {
     return _mm512_min_epu64(value, _mm512_add_epi64(value, modulus));
 }
@@ -98,14 +100,10 @@ static struct reduce_constants reduce_constants(const struct dcsfl_ring_steps *s
     return constants;
 }
 
-static inline vector fold(vector h, uint64_t low_mask, unsigned bits) {
-    return _mm512_add_epi64(_mm512_and_si512(h, splat(low_mask)), _mm512_srli_epi64(h, bits));
-}
-
 /* dcsfl_mod63. A product of the low halves of two lanes also cuts the first of them to 32 bits. */
 static inline vector mod63(vector h) {
-    h = fold(h, (UINT64_C(1) << 30) - 1, 30);
-    h = fold(h, (UINT64_C(1) << 18) - 1, 18);
+    h = _mm512_add_epi64(_mm512_and_si512(h, splat((UINT64_C(1) << 30) - 1)), _mm512_srli_epi64(h, 30));
+    h = _mm512_add_epi64(_mm512_and_si512(h, splat((UINT64_C(1) << 18) - 1)), _mm512_srli_epi64(h, 18));
     h = _mm512_mul_epu32(h, splat(DCSFL_RECIPROCAL32_63));
     return _mm512_srli_epi64(_mm512_mul_epu32(h, splat(63)), 32);
 }
@@ -156,8 +154,9 @@ struct uncover_constants {
 };
 
 /*
- * floor((difference + floor(D / 2)) / D) is (difference + offset) / D rounded to the nearest integer, with offset 0 for
- * odd D = 63, else 1/2, so that no quotient is a tie; scale_avx2.c says why a quotient in double precision serves.
+ * floor((difference + floor(D / 2)) / D) is (difference + offset) / D rounded to the nearest integer, with offset 0
+ * for odd D = 63, else 1/2, so that no quotient is a tie; scale_avx2.c says why a quotient in double precision
+ * serves.
  */
 static struct uncover_constants uncover_constants(const struct dcsfl_ring_steps *steps) {
     const double step_inverse = 1.0 / (double)(UINT64_C(63) << steps->step_shift);
@@ -174,7 +173,8 @@ static struct uncover_constants uncover_constants(const struct dcsfl_ring_steps 
     return constants;
 }
 
-static inline vector uncover_lanes(const struct uncover_constants *constants, vector mask, vector sums, int is_whole) {
+static inline vector uncover_lanes(const struct uncover_constants *constants, vector mask, vector sums,
+                                   int is_whole) {
     const vector reduced = reduce_lanes(&constants->reduce, sums, is_whole);
     vector difference = add_if_negative(_mm512_add_epi64(mask, constants->start), constants->reduce.q);
     __m512d quotient;

@@ -1,4 +1,4 @@
-/* What the tests of cext/ring share: claims that count, exact-size memory, repeatable values, slow arithmetic mod q. */
+/* What the tests of cext/ring share: claims that count, exact-size memory, repeatable values, slow arithmetic. */
 #ifndef DCSFL_TESTS_RING_CHECK_H
 #define DCSFL_TESTS_RING_CHECK_H
 

@@ -1,6 +1,7 @@
 /*
- * Constant time, after the method of secp256k1's ctime_tests.c: every polynomial, error and word is marked undefined, so
- * valgrind reports any branch or address in a kernel that depends on them. Run under valgrind --error-exitcode=1.
+ * Constant time, after the method of secp256k1's ctime_tests.c: every polynomial, error and word is marked
+ * undefined, so valgrind reports any branch or address in a kernel that depends on them. Run under valgrind
+ * --error-exitcode=1.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,8 +41,8 @@ static void run_scale(const struct dcsfl_target *target, const struct dcsfl_ring
 }
 
 static void run(const struct dcsfl_target *target) {
-    for (unsigned log2_degree = DCSFL_RING_MIN_LOG2_DEGREE; log2_degree <= DCSFL_RING_MAX_LOG2_DEGREE; log2_degree++) {
-        struct dcsfl_ring *ring = dcsfl_ring_new(log2_degree);
+    for (unsigned log2 = DCSFL_RING_MIN_LOG2_DEGREE; log2 <= DCSFL_RING_MAX_LOG2_DEGREE; log2++) {
+        struct dcsfl_ring *ring = dcsfl_ring_new(log2);
         if (ring == NULL) {
             (void)fprintf(stderr, "out of memory\n");
             exit(2);

@@ -1,6 +1,6 @@
 /*
- * cover, uncover and reduce of every target that runs here against the formulas of ring.h, written with divisions: all
- * pairs of widths, counts around the vector lengths, values at every border, exact-size heap buffers.
+ * cover, uncover and reduce of every target that runs here against the formulas of ring.h, written with divisions:
+ * all pairs of widths, counts around the vector lengths, values at every border, exact-size heap buffers.
  */
 #include "ring_check.h"
 
@@ -107,7 +107,8 @@ static void free_scene(const struct scene *s) {
     free(s->mask);
 }
 
-static void check_scale(const struct dcsfl_target *target, const struct scene *s, const struct dcsfl_ring_scale *scale) {
+static void check_scale(const struct dcsfl_target *target, const struct scene *s,
+                        const struct dcsfl_ring_scale *scale) {
     const size_t bytes = s->count * sizeof(uint64_t);
     uint64_t seed = 1 + 64 * scale->plaintext_bits + scale->dropped_bits + 10000 * s->count;
 

@@ -1,6 +1,6 @@
 /*
- * Transforms and products of every target that runs here against evaluation at the roots and the schoolbook product, in
- * bit-serial arithmetic: every degree, random values and those that stretch lazy ranges, exact-size heap buffers.
+ * Transforms and products of every target that runs here against evaluation at the roots and the schoolbook product,
+ * in bit-serial arithmetic: every degree, random values and those that stretch lazy ranges, exact-size heap buffers.
  * Large degrees are compared at some coefficients, and everywhere with the portable target and as round trips.
  */
 #include "../ring/modq.h"
@@ -133,8 +133,9 @@ static void check_transformed_product(const struct dcsfl_target *target, const s
 }
 
 /*
- * Runs of 2^k values, for every k, so that in some layer all sums or all differences meet: of q - 1 and 0 for what takes
- * residues as they are, of about q/2 and -q/2 for what takes them nearest to 0, times N for what first divides by that.
+ * Runs of 2^k values, for every k, so that in some layer all sums or all differences meet: of q - 1 and 0 for what
+ * takes residues as they are, of about q/2 and -q/2 for what takes them nearest to 0, times N for what first divides
+ * by that.
  */
 static void check_runs(const struct dcsfl_target *target, const struct scene *s) {
     for (unsigned k = 0; k < s->log2_degree; k++) {
