@@ -6,13 +6,17 @@ import json
 import random
 from collections import Counter
 from collections.abc import Callable
+from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from he_core import Aggregator, Codec, create, errors, frame, keystore
+from he_core import Aggregator, Codec, create, errors, frame, keystore, registry
 from he_core.errors import ParameterError
+from he_core.params import RlweParameters
+from he_core.planner import RlwePlan, coefficient_width, part_bytes
+from he_core.schemes.rlwe import Rlwe
 
 FROZEN = Path(__file__).parents[1] / "fixtures" / "v1"
 DOCUMENT: dict[str, Any] = json.loads((FROZEN / "frames.json").read_text(encoding="ascii"))
@@ -21,17 +25,39 @@ MUTANTS = 10_000
 # (offset, bytes) of the header's fields and the first participant's: docs/wire-format.md
 FIELDS = [(8, 2), (10, 1), (11, 1), (12, 4), (16, 16), (32, 32), (64, 32), (96, 32), (128, 8), (136, 8), (144, 8)]
 FIELDS += [(152, 8), (160, 4), (164, 4), (168, 4), (172, 8)]
+PAYLOAD_START = 180  # of one participant's frame
+
+CODEC = Codec(
+    DOCUMENT["codec"]["bits"],
+    DOCUMENT["codec"]["k_max"],
+    tuple(DOCUMENT["codec"]["lengths"]),
+    tuple(DOCUMENT["codec"]["limits"]),
+    DOCUMENT["codec"]["weight_reference"],
+)
+ENGINES = [
+    pytest.param(status.scheme, status.backend, id=f"{status.scheme}-{status.backend}")
+    for status in registry.default().statuses()
+    if status.obstacle is None
+]
 
 
 class FrameMutator:
-    """Reproducible mutations of a set of frames, most of them under a checksum that fits."""
+    """Reproducible mutations of a set of frames, most of them under a checksum that fits.
 
-    def __init__(self, seed: int, frames: list[bytes], reseal: Callable[[bytes], bytes]) -> None:
+    plan: where coefficients lie in the payloads of rlwe; without it, payloads are just bytes.
+    """
+
+    def __init__(
+        self, seed: int, frames: list[bytes], reseal: Callable[[bytes], bytes], plan: RlwePlan | None = None
+    ) -> None:
         self._random = random.Random(seed)
         self._frames = frames
         self._reseal = reseal
+        self._plan = plan
         self._mutations = [self._flip, self._edit_field, self._edit_field, self._cut, self._grow]
         self._mutations += [self._splice, self._fill]
+        if plan is not None:
+            self._mutations += [self._edit_coefficient] * 4 + [self._set_bits_after_the_last]
 
     def mutant(self) -> bytes:
         data = bytearray(self._random.choice(self._frames))
@@ -76,13 +102,37 @@ class FrameMutator:
         start = self._random.choice([168, 180, 192, self._random.randint(0, len(data))])
         return data[:start] + other[start:]
 
+    def _edit_coefficient(self, data: bytearray) -> bytearray:
+        """A coefficient of any part at, below or above its modulus, or with one bit flipped."""
+        assert self._plan is not None
+        parts = self._plan.parts
+        starts = list(accumulate((part_bytes(*part) for part in parts), initial=PAYLOAD_START))
+        part = self._random.randrange(len(parts))
+        count, dropped_bits = parts[part]
+        width, modulus = coefficient_width(dropped_bits), RlweParameters.MODULUS >> dropped_bits
+        first_bit = width * self._random.choice([0, count - 1, self._random.randrange(count)])
+        place = slice(starts[part] + first_bit // 8, starts[part] + (first_bit + width + 7) // 8)
+        around, shift = int.from_bytes(data[place], "little"), first_bit % 8
+        old = around >> shift & (1 << width) - 1
+        near = [modulus - 1, modulus, modulus, modulus + 1, (1 << width) - 1]
+        value = self._random.choice([0, old ^ 1 << self._random.randrange(width), *near])
+        size = len(data[place])  # less than it should be where an earlier mutation cut
+        around ^= (old ^ value) << shift
+        data[place] = (around & (1 << 8 * size) - 1).to_bytes(size, "little")
+        return data
+
+    def _set_bits_after_the_last(self, data: bytearray) -> bytearray:
+        if len(data) > PAYLOAD_START + 4:
+            data[-5] |= 0x80
+        return data
+
 
 def frozen(scheme: str) -> list[bytes]:
     return [path.read_bytes() for path in sorted(FROZEN.glob(f"{scheme}-*.frame"))]
 
 
 def test_the_parser_raises_nothing_but_frame_errors(reseal: Callable[[bytes], bytes]) -> None:
-    mutator = FrameMutator(1, frozen("plain") + frozen("paillier"), reseal)
+    mutator = FrameMutator(1, frozen("plain") + frozen("paillier") + frozen("rlwe"), reseal)
     outcomes: Counter[str] = Counter()
     for _ in range(MUTANTS):
         mutant = mutator.mutant()
@@ -98,48 +148,63 @@ def test_the_parser_raises_nothing_but_frame_errors(reseal: Callable[[bytes], by
     assert {name for name, count in outcomes.items() if count >= 20} == rare  # every check was reached
 
 
-@pytest.mark.parametrize("name", ["plain", "paillier", "none"])
-def test_the_aggregator_refuses_mutants_without_touching_its_sum(name: str, reseal: Callable[[bytes], bytes]) -> None:
-    """Client 70,000 is in the sum, mutants of both contributions and the sum arrive, then client 2 is added."""
+@pytest.mark.parametrize(("name", "backend"), ENGINES)
+def test_the_aggregator_refuses_mutants_without_touching_its_sum(
+    name: str, backend: str, reseal: Callable[[bytes], bytes]
+) -> None:
+    """Client 70,000 is in the sum and mutants of both contributions and the sum arrive: refused, or added alone.
+
+    After every run of refusals client 2's contribution, or a mutant that is one, gives the sum of those two frames.
+    """
     bundle = keystore.load_public(FROZEN / f"TEST-ONLY-{name}.public.json")
-    scheme = create(name, parameters=bundle.parameters, threads=1)
-    codec = DOCUMENT["codec"]
-    shape = Codec(
-        codec["bits"], codec["k_max"], tuple(codec["lengths"]), tuple(codec["limits"]), codec["weight_reference"]
-    ).shape
+    scheme = registry.create(name, backend, bundle.parameters, threads=1)
     key = scheme.public_key(bundle)
+    plan = cast(Rlwe, scheme).plan(CODEC.shape) if name == "rlwe" else None
     honest, already_in, total = frozen(name)
-    mutator = FrameMutator(2, [honest, already_in, total], reseal)
+    mutator = FrameMutator(2, [honest, already_in, total], reseal, plan)
 
     def fresh() -> Aggregator:
         aggregator = Aggregator(scheme, key)
-        aggregator.open(DOCUMENT["round"], shape, clients=DOCUMENT["clients"])
+        aggregator.open(DOCUMENT["round"], CODEC.shape, clients=DOCUMENT["clients"])
         aggregator.add(already_in)
         return aggregator
 
     aggregator = fresh()
     outcomes: Counter[str] = Counter()
+    ranges: set[int] = set()
     for index in range(MUTANTS):
         mutant = mutator.mutant()
         try:
             aggregator.add(mutant)
         except (errors.FrameError, errors.AggregationError) as error:
             outcomes[type(error).__name__] += 1
+            if isinstance(error, errors.CiphertextRangeError):
+                ranges.add(error.index)
             if index % 50:
                 continue
             aggregator.add(honest)
             assert aggregator.result() == total
         else:
             outcomes["accepted"] += 1
-            header = frame.parse(mutant).header
-            assert [entry.client for entry in header.participants] == [2]
-            assert (header.round, header.key_id) == (DOCUMENT["round"], bundle.key_id)
+            parsed = frame.parse(mutant)
+            assert [entry.client for entry in parsed.header.participants] == [2]
+            assert (parsed.header.round, parsed.header.key_id) == (DOCUMENT["round"], bundle.key_id)
+            again = scheme.serialise(key, scheme.parse(key, parsed.payload, CODEC.shape))
+            assert bytes(again) == parsed.payload  # one meaning, one form
+            undisturbed = fresh()
+            undisturbed.add(mutant)
+            assert aggregator.result() == undisturbed.result()
         aggregator = fresh()
+    aggregator.add(honest)
+    assert aggregator.result() == total
     reached = {"accepted", "WrongKindError", "WrongSchemeError", "WrongParametersError", "WrongKeyError"}
     reached |= {"WrongRoundError", "ReplayedRoundError", "WrongCodecError", "DuplicateClientError"}
     reached |= {"UnexpectedClientError", "FrameFieldError", "FrameChecksumError"}
     reached |= {"CiphertextRangeError"} if name != "plain" else set()
     assert reached <= outcomes.keys()
+    if plan is not None:  # first and last coefficient of every part, and the bits after the last
+        ends = list(accumulate((count for count, _ in plan.parts), initial=0))
+        assert {*ends, *(end - 1 for end in ends[1:])} <= ranges
 
 
 def _mutant_text(source: random.Random, text: bytes) -> bytes:
@@ -187,14 +252,15 @@ def _mutate_value(source: random.Random, document: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", ["public", "secret"])
-def test_mutated_key_files_raise_nothing_but_key_store_errors(kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["paillier", "rlwe"])
+def test_mutated_key_files_raise_nothing_but_key_store_errors(name: str, kind: str, tmp_path: Path) -> None:
     """A file that still loads has the same public key; altered secret material is then no key of the scheme."""
-    text = (FROZEN / f"TEST-ONLY-paillier.{kind}.json").read_bytes()
+    text = (FROZEN / f"TEST-ONLY-{name}.{kind}.json").read_bytes()
     source = random.Random(3)
     path = tmp_path / "key.json"
     path.touch(mode=0o600)
-    scheme = create("paillier", parameters={"modulus_bits": 2048}, threads=1)
-    original = keystore.load_public(FROZEN / "TEST-ONLY-paillier.public.json")
+    original = keystore.load_public(FROZEN / f"TEST-ONLY-{name}.public.json")
+    scheme = create(name, parameters=original.parameters, threads=1)
     outcomes: Counter[str] = Counter()
     for index in range(1500):
         if index % 2:
