@@ -2,10 +2,10 @@
 #include "module.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "ring/checks.h"
 #include "ring/ring.h"
+#include "wipe.h"
 
 /* --- tables -------------------------------------------------------------------------------------- */
 
@@ -119,7 +119,7 @@ static PyObject *transform(PyObject *module, PyObject *args, PyObject *kwargs, i
         dcsfl_ring_transform_fn *kernel = is_forward ? target->ring->forward : target->ring->inverse;
         uint64_t *values = (uint64_t *)poly.buf;
         Py_BEGIN_ALLOW_THREADS
-        in_range = dcsfl_ring_are_residues(values, count_of(&poly));
+        in_range = target->ring->are_below(values, count_of(&poly), DCSFL_Q);
         for (size_t i = 0; in_range && i < count_of(&poly); i += dcsfl_ring_degree(ring))
             kernel(ring, values + i);
         Py_END_ALLOW_THREADS
@@ -161,21 +161,20 @@ struct product {
 
 /* NULL, or the argument that holds a value out of range. Wipes what it made of the factor, which may be secret. */
 static const char *run_product(const struct product *product, struct dcsfl_ring_factor *prepared) {
-    static void *(*const volatile wipe)(void *, int, size_t) = memset; /* volatile: the call has to be made */
     const struct dcsfl_ring_kernels *kernels = product->target->ring;
     const size_t degree = dcsfl_ring_degree(product->ring), count = count_of(&product->out);
     const uint64_t *factor = (const uint64_t *)product->factor.buf;
     const uint64_t *transformed = (const uint64_t *)product->transformed.buf;
     uint64_t *out = (uint64_t *)product->out.buf;
 
-    if (!dcsfl_ring_are_residues(factor, degree))
+    if (!kernels->are_below(factor, degree, DCSFL_Q))
         return "factor";
-    if (!dcsfl_ring_are_residues(transformed, count))
+    if (!kernels->are_below(transformed, count, DCSFL_Q))
         return "transformed";
     kernels->prepare(product->ring, prepared, factor);
     for (size_t i = 0; i < count; i += degree)
         kernels->multiply(product->ring, out + i, transformed + i, prepared);
-    wipe(prepared, 0, sizeof *prepared);
+    dcsfl_wipe(prepared, sizeof *prepared);
     return NULL;
 }
 
@@ -269,9 +268,9 @@ static PyObject *finish_scaling(const struct scaling *call, int covers) {
     if (check_scaling(call, covers) < 0)
         return NULL;
     Py_BEGIN_ALLOW_THREADS
-    mask_in_range = dcsfl_ring_are_residues(mask, count);
+    mask_in_range = call->target->ring->are_below(mask, count, DCSFL_Q);
     if (covers)
-        words_in_range = dcsfl_ring_are_words(values, count, call->scale.plaintext_bits);
+        words_in_range = call->target->ring->are_below(values, count, UINT64_C(1) << call->scale.plaintext_bits);
     if (mask_in_range && words_in_range) {
         if (covers)
             call->target->ring->cover(&call->scale, out, count, mask, (const int8_t *)call->errors.buf, values);

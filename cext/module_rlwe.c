@@ -2,7 +2,6 @@
 #include "module.h"
 
 #include "pack/coefficients.h"
-#include "ring/checks.h"
 #include "ring/ring.h"
 #include "rlwe/vector.h"
 #include "sample/sample.h"
@@ -22,7 +21,8 @@ static void close_masks(struct open_masks *opened) {
     PyBuffer_Release(&opened->polynomials);
 }
 
-static int check_masks(struct open_masks *opened, PyObject *module, size_t count) {
+static int check_masks(struct open_masks *opened, PyObject *module, const struct dcsfl_ring_kernels *kernels,
+                       size_t count) {
     const size_t rows = (size_t)opened->polynomials.shape[0], degree = (size_t)opened->polynomials.shape[1];
 
     if ((size_t)opened->factor.shape[0] != degree) {
@@ -42,11 +42,11 @@ static int check_masks(struct open_masks *opened, PyObject *module, size_t count
                      count);
         return -1;
     }
-    if (!dcsfl_ring_are_residues(opened->masks.factor, degree)) {
+    if (!kernels->are_below(opened->masks.factor, degree, DCSFL_Q)) {
         PyErr_SetString(PyExc_ValueError, "factor holds a value outside [0, q), q = 63 * 2**44 + 1");
         return -1;
     }
-    if (!dcsfl_ring_are_residues(opened->masks.polynomials, rows * degree)) {
+    if (!kernels->are_below(opened->masks.polynomials, rows * degree, DCSFL_Q)) {
         PyErr_SetString(PyExc_ValueError, "polynomials holds a value outside [0, q), q = 63 * 2**44 + 1");
         return -1;
     }
@@ -54,8 +54,8 @@ static int check_masks(struct open_masks *opened, PyObject *module, size_t count
 }
 
 /* 0, or -1 with an exception set. `count` coefficients must take just the polynomials given. */
-static int open_masks(struct open_masks *opened, PyObject *module, PyObject *polynomials, PyObject *factor,
-                      size_t count) {
+static int open_masks(struct open_masks *opened, PyObject *module, const struct dcsfl_ring_kernels *kernels,
+                      PyObject *polynomials, PyObject *factor, size_t count) {
     if (dcsfl_py_open_array(&opened->polynomials, polynomials, "polynomials", ITEM_UINT64, 2, 0) < 0)
         return -1;
     if (dcsfl_py_open_array(&opened->factor, factor, "factor", ITEM_UINT64, 1, 0) < 0) {
@@ -64,15 +64,15 @@ static int open_masks(struct open_masks *opened, PyObject *module, PyObject *pol
     }
     opened->masks.polynomials = (const uint64_t *)opened->polynomials.buf;
     opened->masks.factor = (const uint64_t *)opened->factor.buf;
-    if (check_masks(opened, module, count) == 0)
+    if (check_masks(opened, module, kernels, count) == 0)
         return 0;
     close_masks(opened);
     return -1;
 }
 
 /* ValueError unless the words are below 2^bits. */
-static int check_words(const Py_buffer *words, unsigned bits) {
-    if (dcsfl_ring_are_words((const uint64_t *)words->buf, (size_t)words->shape[0], bits))
+static int check_words(const Py_buffer *words, const struct dcsfl_ring_kernels *kernels, unsigned bits) {
+    if (kernels->are_below((const uint64_t *)words->buf, (size_t)words->shape[0], UINT64_C(1) << bits))
         return 0;
     PyErr_Format(PyExc_ValueError, "words holds a value of 2**%u or more", bits);
     return -1;
@@ -121,7 +121,7 @@ static PyObject *encrypt_polynomials(PyObject *module, PyObject *args, PyObject 
         goto close_words;
     if (dcsfl_py_open_stream(&errors, seed, domain, first_index) < 0)
         goto close_out;
-    if (open_masks(&opened, module, polynomials, factor, (size_t)words.shape[0]) < 0)
+    if (open_masks(&opened, module, target->ring, polynomials, factor, (size_t)words.shape[0]) < 0)
         goto close_errors;
     if ((size_t)out.len != dcsfl_coefficient_bytes((size_t)words.shape[0], MODULUS_BITS - opened.scale.dropped_bits)) {
         PyErr_Format(PyExc_ValueError, "out has %zd bytes, expected %zu", out.len,
@@ -131,7 +131,7 @@ static PyObject *encrypt_polynomials(PyObject *module, PyObject *args, PyObject 
                dcsfl_py_check_apart(&out, &errors.seed, "seed") == 0 &&
                dcsfl_py_check_apart(&out, &opened.polynomials, "polynomials") == 0 &&
                dcsfl_py_check_apart(&out, &opened.factor, "factor") == 0 &&
-               check_words(&words, opened.scale.plaintext_bits) == 0) {
+               check_words(&words, target->ring, opened.scale.plaintext_bits) == 0) {
         Py_BEGIN_ALLOW_THREADS
         failed = dcsfl_rlwe_encrypt(target, &opened.masks, &opened.scale, &errors.stream, (uint8_t *)out.buf,
                                     (const uint64_t *)words.buf, (size_t)words.shape[0]);
@@ -180,7 +180,7 @@ static PyObject *decrypt_polynomials(PyObject *module, PyObject *args, PyObject 
         return NULL;
     if (dcsfl_py_open_array(&out, out_object, "out", ITEM_UINT64, 1, 1) < 0)
         goto close_sums;
-    if (open_masks(&opened, module, polynomials, factor, (size_t)sums.shape[0]) < 0)
+    if (open_masks(&opened, module, target->ring, polynomials, factor, (size_t)sums.shape[0]) < 0)
         goto close_out;
     if (out.shape[0] != sums.shape[0]) {
         PyErr_Format(PyExc_ValueError, "out has %zd words, sums %zd", out.shape[0], sums.shape[0]);

@@ -83,6 +83,9 @@ typedef void dcsfl_ring_uncover_fn(const struct dcsfl_ring_scale *scale, uint64_
 /* words[0..count), any 64-bit values, reduced in place to [0, Q') (q where dropped_bits is 0). */
 typedef void dcsfl_ring_reduce_fn(unsigned dropped_bits, uint64_t *words, size_t count);
 
+/* 1 if every one of values[0..count) is below limit, 1 <= limit <= 2^63, else 0: the answer alone is public. */
+typedef int dcsfl_ring_are_below_fn(const uint64_t *values, size_t count, uint64_t limit);
+
 struct dcsfl_ring_kernels {
     dcsfl_ring_transform_fn *forward;
     dcsfl_ring_transform_fn *inverse;
@@ -91,6 +94,7 @@ struct dcsfl_ring_kernels {
     dcsfl_ring_cover_fn *cover;
     dcsfl_ring_uncover_fn *uncover;
     dcsfl_ring_reduce_fn *reduce;
+    dcsfl_ring_are_below_fn *are_below;
 };
 
 extern const struct dcsfl_ring_kernels dcsfl_ring_portable;

@@ -18,6 +18,7 @@
  */
 #include <immintrin.h>
 
+#include "checks.h"
 #include "scale.h"
 #include "tables.h"
 
@@ -375,6 +376,10 @@ static void multiply(const struct dcsfl_ring *ring, uint64_t *out, const uint64_
     inverse_layers(ring, out);
 }
 
+static int are_below(const uint64_t *values, size_t count, uint64_t limit) {
+    return dcsfl_ring_are_below(values, count, limit);
+}
+
 const struct dcsfl_ring_kernels dcsfl_ring_avx2 = {
     .forward = forward,
     .inverse = inverse,
@@ -383,4 +388,5 @@ const struct dcsfl_ring_kernels dcsfl_ring_avx2 = {
     .cover = dcsfl_ring_cover_avx2,
     .uncover = dcsfl_ring_uncover_avx2,
     .reduce = dcsfl_ring_reduce_avx2,
+    .are_below = are_below,
 };

@@ -8,6 +8,7 @@
  */
 #include <immintrin.h>
 
+#include "checks.h"
 #include "scale.h"
 #include "tables.h"
 
@@ -333,6 +334,10 @@ static void multiply(const struct dcsfl_ring *ring, uint64_t *out, const uint64_
     inverse_layers(ring, out);
 }
 
+static int are_below(const uint64_t *values, size_t count, uint64_t limit) {
+    return dcsfl_ring_are_below(values, count, limit);
+}
+
 const struct dcsfl_ring_kernels dcsfl_ring_avx512ifma = {
     .forward = forward,
     .inverse = inverse,
@@ -341,4 +346,5 @@ const struct dcsfl_ring_kernels dcsfl_ring_avx512ifma = {
     .cover = dcsfl_ring_cover_avx512ifma,
     .uncover = dcsfl_ring_uncover_avx512ifma,
     .reduce = dcsfl_ring_reduce_avx512ifma,
+    .are_below = are_below,
 };

@@ -3,6 +3,7 @@
  * and 12 layers stay below 2^63.
  */
 #include "modq.h"
+#include "checks.h"
 #include "scale.h"
 #include "tables.h"
 
@@ -157,6 +158,10 @@ static void multiply(const struct dcsfl_ring *ring, uint64_t *out, const uint64_
     scale(out, ring->degree, 1, UINT64_MAX / DCSFL_Q);
 }
 
+static int are_below(const uint64_t *values, size_t count, uint64_t limit) {
+    return dcsfl_ring_are_below(values, count, limit);
+}
+
 const struct dcsfl_ring_kernels dcsfl_ring_portable = {
     .forward = forward,
     .inverse = inverse,
@@ -165,4 +170,5 @@ const struct dcsfl_ring_kernels dcsfl_ring_portable = {
     .cover = dcsfl_ring_cover_portable,
     .uncover = dcsfl_ring_uncover_portable,
     .reduce = dcsfl_ring_reduce_portable,
+    .are_below = are_below,
 };
