@@ -5,6 +5,7 @@
 #include "ring/ring.h"
 #include "rlwe/vector.h"
 #include "sample/sample.h"
+#include "wipe.h"
 
 #define MODULUS_BITS 50
 
@@ -46,10 +47,6 @@ static int check_masks(struct open_masks *opened, PyObject *module, const struct
         PyErr_SetString(PyExc_ValueError, "factor holds a value outside [0, q), q = 63 * 2**44 + 1");
         return -1;
     }
-    if (!kernels->are_below(opened->masks.polynomials, rows * degree, DCSFL_Q)) {
-        PyErr_SetString(PyExc_ValueError, "polynomials holds a value outside [0, q), q = 63 * 2**44 + 1");
-        return -1;
-    }
     return 0;
 }
 
@@ -70,11 +67,19 @@ static int open_masks(struct open_masks *opened, PyObject *module, const struct 
     return -1;
 }
 
-/* ValueError unless the words are below 2^bits. */
-static int check_words(const Py_buffer *words, const struct dcsfl_ring_kernels *kernels, unsigned bits) {
-    if (kernels->are_below((const uint64_t *)words->buf, (size_t)words->shape[0], UINT64_C(1) << bits))
+/* 0 if `found` (rlwe/vector.h) is 0; otherwise -1 with an exception set, and `out` wiped. */
+static int finish(int found, Py_buffer *out, unsigned plaintext_bits) {
+    if (found == 0)
         return 0;
-    PyErr_Format(PyExc_ValueError, "words holds a value of 2**%u or more", bits);
+    if (found < 0) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    dcsfl_wipe(out->buf, (size_t)out->len);
+    if (found & DCSFL_RLWE_BAD_POLYNOMIALS)
+        PyErr_SetString(PyExc_ValueError, "polynomials holds a value outside [0, q), q = 63 * 2**44 + 1");
+    else
+        PyErr_Format(PyExc_ValueError, "words holds a value of 2**%u or more", plaintext_bits);
     return -1;
 }
 
@@ -95,13 +100,13 @@ PyDoc_STRVAR(encrypt_polynomials_doc,
              "streams first_index, first_index + 1, ... of (seed, domain).\n\n"
              "Raises BufferError for an array of the wrong type or layout; ValueError for a wrong size, a number or\n"
              "a value out of range, an unknown target, or if out and an input share memory. Nothing has been\n"
-             "written then.");
+             "written then, but zeros for a value out of range.");
 
 static PyObject *encrypt_polynomials(PyObject *module, PyObject *args, PyObject *kwargs) {
     static char *names[] = {"out",         "words",          "polynomials",  "factor", "seed", "domain",
                             "first_index", "plaintext_bits", "dropped_bits", "target", NULL};
     PyObject *out_object, *words_object, *polynomials, *factor, *seed, *domain, *first_index;
-    int plaintext_bits, dropped_bits, failed = -1, is_done = 0;
+    int plaintext_bits, dropped_bits, found, is_done = 0;
     const char *target_name = NULL;
     const struct dcsfl_target *target;
     struct dcsfl_py_stream errors;
@@ -130,15 +135,12 @@ static PyObject *encrypt_polynomials(PyObject *module, PyObject *args, PyObject 
                dcsfl_py_check_apart(&out, &words, "words") == 0 &&
                dcsfl_py_check_apart(&out, &errors.seed, "seed") == 0 &&
                dcsfl_py_check_apart(&out, &opened.polynomials, "polynomials") == 0 &&
-               dcsfl_py_check_apart(&out, &opened.factor, "factor") == 0 &&
-               check_words(&words, target->ring, opened.scale.plaintext_bits) == 0) {
+               dcsfl_py_check_apart(&out, &opened.factor, "factor") == 0) {
         Py_BEGIN_ALLOW_THREADS
-        failed = dcsfl_rlwe_encrypt(target, &opened.masks, &opened.scale, &errors.stream, (uint8_t *)out.buf,
+        found = dcsfl_rlwe_encrypt(target, &opened.masks, &opened.scale, &errors.stream, (uint8_t *)out.buf,
                                     (const uint64_t *)words.buf, (size_t)words.shape[0]);
         Py_END_ALLOW_THREADS
-        if (failed)
-            PyErr_NoMemory();
-        is_done = !failed;
+        is_done = finish(found, &out, opened.scale.plaintext_bits) == 0;
     }
     close_masks(&opened);
 close_errors:
@@ -158,13 +160,13 @@ PyDoc_STRVAR(decrypt_polynomials_doc,
              "uint64[n], any values, and round to words below 2**plaintext_bits: out, uint64[n].\n\n"
              "Raises BufferError for an array of the wrong type or layout; ValueError for a wrong size, a number or\n"
              "a value out of range, an unknown target, or if out and an input share memory. Nothing has been\n"
-             "written then.");
+             "written then, but zeros for a value out of range.");
 
 static PyObject *decrypt_polynomials(PyObject *module, PyObject *args, PyObject *kwargs) {
     static char *names[] = {"out",          "sums",   "polynomials", "factor", "plaintext_bits",
                             "dropped_bits", "target", NULL};
     PyObject *out_object, *sums_object, *polynomials, *factor;
-    int plaintext_bits, dropped_bits, failed = -1, is_done = 0;
+    int plaintext_bits, dropped_bits, found, is_done = 0;
     const char *target_name = NULL;
     const struct dcsfl_target *target;
     struct open_masks opened;
@@ -188,12 +190,10 @@ static PyObject *decrypt_polynomials(PyObject *module, PyObject *args, PyObject 
                dcsfl_py_check_apart(&out, &opened.polynomials, "polynomials") == 0 &&
                dcsfl_py_check_apart(&out, &opened.factor, "factor") == 0) {
         Py_BEGIN_ALLOW_THREADS
-        failed = dcsfl_rlwe_decrypt(target, &opened.masks, &opened.scale, (uint64_t *)out.buf,
+        found = dcsfl_rlwe_decrypt(target, &opened.masks, &opened.scale, (uint64_t *)out.buf,
                                     (const uint64_t *)sums.buf, (size_t)sums.shape[0]);
         Py_END_ALLOW_THREADS
-        if (failed)
-            PyErr_NoMemory();
-        is_done = !failed;
+        is_done = finish(found, &out, opened.scale.plaintext_bits) == 0;
     }
     close_masks(&opened);
 close_out:

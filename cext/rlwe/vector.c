@@ -35,14 +35,21 @@ int dcsfl_rlwe_encrypt(const struct dcsfl_target *target, const struct dcsfl_rlw
                        const uint64_t *words, size_t count) {
     const size_t degree = dcsfl_ring_degree(masks->ring);
     const unsigned width = MODULUS_BITS - scale->dropped_bits;
+    const uint64_t word_limit = UINT64_C(1) << scale->plaintext_bits;
     struct dcsfl_stream stream = *errors;
     struct workspace *space = open_workspace(target, masks);
+    int found = 0; /* words are secret: what is found of them is gathered without a branch */
 
     if (space == NULL)
         return -1;
     DCSFL_VERIFY(degree % DCSFL_GAUSSIAN_GROUP == 0);
     for (size_t done = 0; done < count; done += degree, stream.index++) {
         const size_t take = count - done < degree ? count - done : degree;
+        if (!target->ring->are_below(masks->polynomials + done, degree, DCSFL_Q)) {
+            found |= DCSFL_RLWE_BAD_POLYNOMIALS;
+            break;
+        }
+        found |= DCSFL_RLWE_BAD_WORDS & -!target->ring->are_below(words + done, take, word_limit);
         target->ring->multiply(masks->ring, space->mask, masks->polynomials + done, &space->factor);
         dcsfl_sample_gaussian(target->sample, &dcsfl_gaussian_wide, space->errors, degree / DCSFL_GAUSSIAN_GROUP,
                               &stream);
@@ -51,21 +58,26 @@ int dcsfl_rlwe_encrypt(const struct dcsfl_target *target, const struct dcsfl_rlw
         (void)target->coefficients->pack(out + dcsfl_coefficient_bytes(done, width), space->covered, take, width);
     }
     close_workspace(space);
-    return 0;
+    return found;
 }
 
 int dcsfl_rlwe_decrypt(const struct dcsfl_target *target, const struct dcsfl_rlwe_masks *masks,
                        const struct dcsfl_ring_scale *scale, uint64_t *out, const uint64_t *sums, size_t count) {
     const size_t degree = dcsfl_ring_degree(masks->ring);
     struct workspace *space = open_workspace(target, masks);
+    int found = 0;
 
     if (space == NULL)
         return -1;
     for (size_t done = 0; done < count; done += degree) {
         const size_t take = count - done < degree ? count - done : degree;
+        if (!target->ring->are_below(masks->polynomials + done, degree, DCSFL_Q)) {
+            found = DCSFL_RLWE_BAD_POLYNOMIALS;
+            break;
+        }
         target->ring->multiply(masks->ring, space->mask, masks->polynomials + done, &space->factor);
         target->ring->uncover(scale, out + done, take, space->mask, sums + done);
     }
     close_workspace(space);
-    return 0;
+    return found;
 }

@@ -16,7 +16,7 @@
 
 /*
  * Polynomials, ceil(count / N) of them, N the ring's degree, and the transformed one-time key (or sum of keys)
- * that multiplies each: uint64[.., N] and uint64[N], all in [0, q).
+ * that multiplies each: uint64[.., N] and uint64[N], all in [0, q). The factor is the caller's to check.
  */
 struct dcsfl_rlwe_masks {
     const struct dcsfl_ring *ring;
@@ -24,11 +24,16 @@ struct dcsfl_rlwe_masks {
     const uint64_t *factor;
 };
 
+/* What was out of range, as an OR: checked on the way, where the values are in the cache anyway. Public. */
+#define DCSFL_RLWE_BAD_POLYNOMIALS 1
+#define DCSFL_RLWE_BAD_WORDS 2
+
 /*
  * Encrypt words[0..count), each in [0, 2^plaintext_bits), into packed coefficients of 50 - dropped_bits bits:
  * out[0 .. dcsfl_coefficient_bytes(count, 50 - dropped_bits)). The errors of polynomial j are the wide Gaussian's
  * first N samples of the stream (errors->seed, errors->domain, errors->index + j). No overlap.
- * Returns 0, or -1 if memory is short; nothing has been written then.
+ * Returns 0; or an OR of DCSFL_RLWE_BAD_*, and then `out` holds what the caller must wipe; or -1 if memory is
+ * short, and then nothing has been written.
  */
 int dcsfl_rlwe_encrypt(const struct dcsfl_target *target, const struct dcsfl_rlwe_masks *masks,
                        const struct dcsfl_ring_scale *scale, const struct dcsfl_stream *errors, uint8_t *out,
@@ -36,7 +41,7 @@ int dcsfl_rlwe_encrypt(const struct dcsfl_target *target, const struct dcsfl_rlw
 
 /*
  * Decrypt sums[0..count), any 64-bit values, into out[0..count), each in [0, 2^plaintext_bits). No overlap.
- * Returns 0, or -1 if memory is short; nothing has been written then.
+ * Returns as dcsfl_rlwe_encrypt does.
  */
 int dcsfl_rlwe_decrypt(const struct dcsfl_target *target, const struct dcsfl_rlwe_masks *masks,
                        const struct dcsfl_ring_scale *scale, uint64_t *out, const uint64_t *sums, size_t count);

@@ -78,6 +78,17 @@ def refuse(function: str, error: type[Exception], message: str, **changes: Any) 
     assert whole.tobytes() == before
 
 
+def refuse_and_wipe(function: str, message: str, **changes: Any) -> None:
+    """The same for a value found on the way: `out` is all zeros, and what lies around it as before."""
+    changed = arguments(function) | changes
+    whole = filled(changed["out"].nbytes + 16)
+    changed["out"] = whole[8:-8].view(changed["out"].dtype)
+    with pytest.raises(ValueError, match=message):
+        getattr(native, function)(**changed)
+    assert not changed["out"].any()
+    assert whole[:8].tolist() == whole[-8:].tolist() == [0xA5] * 8
+
+
 @every_function
 def test_good_arguments_are_taken_and_out_is_filled(function: str) -> None:
     good = arguments(function)
@@ -199,14 +210,14 @@ def test_a_value_of_q_or_more_is_refused_wherever_it_lies(function: str, value: 
         refuse(function, ValueError, "factor holds a value outside", factor=holding(residues(DEGREE), index, value))
     for index in (0, 63, 64, COUNT - 1, COUNT, ROWS * DEGREE - 1):  # those past the coefficients too
         wrong = holding(residues(ROWS, DEGREE), index, value)
-        refuse(function, ValueError, "polynomials holds a value outside", polynomials=wrong)
+        refuse_and_wipe(function, "polynomials holds a value outside", polynomials=wrong)
 
 
 @pytest.mark.parametrize("index", [0, 1, 63, 64, COUNT - 1])
 @pytest.mark.parametrize("value", [2**38, 2**44, 2**63, 2**64 - 1])
 def test_a_word_of_too_many_bits_is_refused_wherever_it_lies(index: int, value: int) -> None:
     words = holding(np.zeros(COUNT, np.uint64), index, value)
-    refuse("encrypt_polynomials", ValueError, r"words holds a value of 2\*\*38 or more", words=words)
+    refuse_and_wipe("encrypt_polynomials", r"words holds a value of 2\*\*38 or more", words=words)
 
 
 def test_the_largest_values_are_allowed() -> None:
