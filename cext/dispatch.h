@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bigint/bigint.h"
 #include "pack/pack.h"
 
 struct dcsfl_target {
@@ -17,6 +18,7 @@ struct dcsfl_target {
     uint32_t required_features; /* OR of DCSFL_CPU_* */
     int is_built;               /* 0: known by name, not compiled into this build; the kernels are NULL */
     const struct dcsfl_pack_kernels *pack;
+    const struct dcsfl_bigint_kernels *bigint;
 };
 
 /* Every known target, slowest first; *count is set to their number. Static storage. */

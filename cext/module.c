@@ -139,7 +139,7 @@ static PyObject *targets(PyObject *module, PyObject *Py_UNUSED(ignored)) {
 
 /* --- module -------------------------------------------------------------------------------------- */
 
-static PyMethodDef *const rooms[] = {dcsfl_py_pack_methods};
+static PyMethodDef *const rooms[] = {dcsfl_py_pack_methods, dcsfl_py_paillier_methods};
 
 /*
  * Pick the target once. An unknown cap is a RuntimeError and not an ImportError: callers fall back to

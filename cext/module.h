@@ -29,5 +29,6 @@ int dcsfl_py_check_apart(const Py_buffer *out, const Py_buffer *in, const char *
 
 /* Each room's functions, ended by a row of NULLs. */
 extern PyMethodDef dcsfl_py_pack_methods[];
+extern PyMethodDef dcsfl_py_paillier_methods[];
 
 #endif

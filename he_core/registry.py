@@ -140,6 +140,12 @@ def create(
 
 
 def _own() -> list[Registration]:
+    def paillier_in_c(parameters: PaillierParameters, threads: int) -> Scheme:
+        from he_core.arith.paillier_native import NativePaillierArithmetic
+        from he_core.schemes.paillier import Paillier
+
+        return Paillier(parameters, NativePaillierArithmetic(threads))
+
     def paillier_on_gmpy2(parameters: PaillierParameters, threads: int) -> Scheme:
         from he_core.arith.paillier_gmpy2 import Gmpy2PaillierArithmetic
         from he_core.schemes.paillier import Paillier
@@ -157,6 +163,7 @@ def _own() -> list[Registration]:
         return Unquantised(parameters)
 
     return [
+        Registration(PaillierParameters, "native", paillier_in_c, _no_kernels),
         Registration(PaillierParameters, "gmpy2", paillier_on_gmpy2, lambda: _missing("gmpy2")),
         Registration(PlainParameters, "numpy", plain),
         Registration(UnquantisedParameters, "numpy", unquantised),
@@ -166,4 +173,10 @@ def _own() -> list[Registration]:
 def _missing(module: str) -> str | None:
     if importlib.util.find_spec(module) is None:
         return f"the package {module} is not installed; pip install {module}"
+    return None
+
+
+def _no_kernels() -> str | None:
+    if importlib.util.find_spec("he_core._native") is None:
+        return "he_core._native is not built; reinstall dcsfl with a C compiler and Python's headers"
     return None

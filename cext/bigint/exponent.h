@@ -1,0 +1,50 @@
+/* Powers in Z_{n^2}: of one base by a table (encryption), and of many bases with one exponent (decryption). */
+#ifndef DCSFL_EXPONENT_H
+#define DCSFL_EXPONENT_H
+
+#include "bigint.h"
+
+/*
+ * Radix-2^window_bits digits of an exponent select one precomputed power each, without a squaring (Brickell, Gordon,
+ * McCurley, Wilson, EUROCRYPT '92, with every multiple stored): entry d of row i is base^(d * 2^(window_bits * i)).
+ */
+struct dcsfl_fixed_base {
+    size_t digits; /* rows */
+    unsigned window_bits;
+    const uint64_t *rows; /* [digits][dcsfl_row_words(2 * L, window_bits)], aligned */
+};
+
+/* Words of such a table for exponents of that many bits. */
+size_t dcsfl_fixed_base_words(size_t limbs, size_t exponent_bits, unsigned window_bits);
+
+static inline size_t dcsfl_fixed_base_digits(size_t exponent_bits, unsigned window_bits) {
+    return (exponent_bits + window_bits - 1) / window_bits;
+}
+
+/*
+ * Fill `rows` for `digits` digits. base, one: [2 * L], a lane of base * R and of R mod n^2.
+ * workspace: 4 elements and scratch.
+ */
+void dcsfl_fixed_base_build(const struct dcsfl_bigint_kernels *kernels, const struct dcsfl_modulus *modulus,
+                            uint64_t *workspace, uint64_t *rows, size_t digits, unsigned window_bits,
+                            const uint64_t *base, const uint64_t *one);
+
+/*
+ * out[ceil(count / lanes)] elements <- base^exponent * R mod n^2, exponents[count][exponent_bytes] little-endian and
+ * secret. Lanes past the last get 1. workspace: 1 element and scratch.
+ */
+void dcsfl_fixed_base_power(const struct dcsfl_bigint_kernels *kernels, const struct dcsfl_modulus *modulus,
+                            uint64_t *workspace, uint64_t *out, const struct dcsfl_fixed_base *table,
+                            const uint8_t *exponents, size_t exponent_bytes, size_t count);
+
+/* Elements of workspace that dcsfl_power takes beside scratch. */
+#define DCSFL_POWER_ELEMENTS 33
+
+/*
+ * element <- element^exponent / R^(exponent - 1) mod n^2, every lane: a power in Montgomery form. exponent[L], one lane,
+ * secret, of at most exponent_bits bits, which are public. one: a lane of R mod n^2.
+ */
+void dcsfl_power(const struct dcsfl_bigint_kernels *kernels, const struct dcsfl_modulus *modulus, uint64_t *workspace,
+                 uint64_t *element, const uint64_t *exponent, size_t exponent_bits, const uint64_t *one);
+
+#endif
