@@ -103,7 +103,7 @@ static int check_window_bits(Py_ssize_t window_bits) {
 static Py_buffer *open_table(struct call *call, PyObject *object, const char *name, size_t limbs,
                              Py_ssize_t window_bits, int writable) {
     const size_t digits = dcsfl_fixed_base_digits(call->modulus_bits / 2, (unsigned)window_bits);
-    const size_t row_words = dcsfl_row_words(2 * limbs, (unsigned)window_bits);
+    const size_t row_words = dcsfl_fixed_base_row_words(limbs, (unsigned)window_bits);
     Py_buffer *view = open_array(call, object, name, ITEM_UINT64, 2, writable);
 
     if (view == NULL)
@@ -134,15 +134,16 @@ static int open_fixed_base(struct call *call, struct dcsfl_fixed_base *table, Py
 
 static const uint64_t *take_modulus(struct dcsfl_modulus *modulus, const uint64_t *constants, size_t limbs) {
     modulus->limbs = limbs;
-    modulus->inverse = constants[0];
-    modulus->n = constants + 1;
+    modulus->n = constants;
     modulus->lift = modulus->n + limbs;
-    return modulus->lift + limbs;
+    modulus->negative = modulus->lift + limbs;
+    modulus->inverse = modulus->negative + limbs;
+    return modulus->inverse + limbs;
 }
 
 static int open_public(struct call *call, struct dcsfl_paillier_public *key, PyObject *object) {
     const size_t limbs = dcsfl_paillier_limbs(call->kernels, call->modulus_bits);
-    const uint64_t *constants = open_constants(call, object, "public", 1 + 8 * limbs);
+    const uint64_t *constants = open_constants(call, object, "public", 10 * limbs);
 
     if (constants == NULL)
         return -1;
@@ -152,7 +153,7 @@ static int open_public(struct call *call, struct dcsfl_paillier_public *key, PyO
 
 static int open_prime(struct call *call, struct dcsfl_paillier_prime *prime, PyObject *object, const char *name) {
     const size_t limbs = dcsfl_paillier_prime_limbs(call->kernels, call->modulus_bits);
-    const uint64_t *constants = open_constants(call, object, name, 1 + 18 * limbs);
+    const uint64_t *constants = open_constants(call, object, name, 20 * limbs);
 
     if (constants == NULL)
         return -1;
@@ -234,42 +235,45 @@ static PyObject *paillier_shape(PyObject *module, PyObject *args, PyObject *kwar
 }
 
 PyDoc_STRVAR(paillier_table_doc,
-             "paillier_table(out, modulus, base, modulus_bits, window_bits, *, target=None)\n--\n\n"
+             "paillier_table(out, constants, base, modulus_bits, window_bits, *, target=None)\n--\n\n"
              "Fill out, uint64[digits, row words] aligned to 64 bytes, with the powers of a base.");
 
 static PyObject *paillier_table(PyObject *module, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"out", "modulus", "base", "modulus_bits", "window_bits", "target", NULL};
+    static char *names[] = {"out", "constants", "base", "modulus_bits", "window_bits", "target", NULL};
     struct call call = {0};
     struct workspace workspace;
     struct dcsfl_modulus modulus;
-    PyObject *out_object, *modulus_object, *base_object;
+    struct dcsfl_base base;
+    PyObject *out_object, *constants_object, *base_object;
     Py_ssize_t modulus_bits, window_bits;
     const char *target_name = NULL;
-    const uint64_t *constants, *base, *one;
-    const Py_buffer *base_view, *out;
+    const uint64_t *constants;
+    const Py_buffer *view, *out;
     size_t limbs;
 
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOnn|$z:paillier_table", names, &out_object, &modulus_object,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOnn|$z:paillier_table", names, &out_object, &constants_object,
                                      &base_object, &modulus_bits, &window_bits, &target_name) ||
         choose_kernels(&call, module, target_name) < 0 || set_modulus_bits(&call, modulus_bits) < 0 ||
         check_window_bits(window_bits) < 0)
         return NULL;
     /* The base tells whether the modulus is n or a prime. */
-    base_view = open_array(&call, base_object, "base", ITEM_UINT64, 1, 0);
-    if (base_view == NULL)
+    view = open_array(&call, base_object, "base", ITEM_UINT64, 1, 0);
+    if (view == NULL)
         return finish(&call);
     limbs = dcsfl_paillier_limbs(call.kernels, call.modulus_bits);
-    if ((size_t)base_view->shape[0] != 2 * limbs)
+    if ((size_t)view->shape[0] != 4 * limbs)
         limbs = dcsfl_paillier_prime_limbs(call.kernels, call.modulus_bits);
-    base = open_constants(&call, base_object, "base", 2 * limbs);
-    constants = base == NULL ? NULL : open_constants(&call, modulus_object, "modulus", 1 + 4 * limbs);
+    base.base = open_constants(&call, base_object, "base", 4 * limbs);
+    constants = base.base == NULL ? NULL : open_constants(&call, constants_object, "constants", 8 * limbs);
     out = constants == NULL ? NULL : open_table(&call, out_object, "out", limbs, window_bits, 1);
-    if (out == NULL || dcsfl_py_check_apart(out, base_view, "base") < 0 || open_workspace(&workspace, &call) < 0)
+    if (out == NULL || dcsfl_py_check_apart(out, view, "base") < 0 || open_workspace(&workspace, &call) < 0)
         return finish(&call);
-    one = take_modulus(&modulus, constants, limbs);
+    base.inverse = base.base + 2 * limbs;
+    base.one = take_modulus(&modulus, constants, limbs);
+    base.shift = base.one + 2 * limbs;
     Py_BEGIN_ALLOW_THREADS
     dcsfl_fixed_base_build(call.kernels, &modulus, workspace.words, (uint64_t *)out->buf, (size_t)out->shape[0],
-                           (unsigned)window_bits, base, one);
+                           (unsigned)window_bits, &base);
     close_workspace(&workspace);
     Py_END_ALLOW_THREADS
     return finish(&call);

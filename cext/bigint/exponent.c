@@ -9,46 +9,103 @@
 #define POWER_WINDOW_BITS 5
 #define POWER_ENTRIES 32
 
-size_t dcsfl_fixed_base_words(size_t limbs, size_t exponent_bits, unsigned window_bits) {
-    return dcsfl_fixed_base_digits(exponent_bits, window_bits) * dcsfl_row_words(2 * limbs, window_bits);
+/* Where the making of a row's entries, one row a lane, keeps its elements. */
+struct builder {
+    const struct dcsfl_bigint_kernels *kernels;
+    const struct dcsfl_modulus *modulus;
+    const struct dcsfl_base *base;
+    size_t words;
+    uint64_t *running;         /* base^(2^i) * R for the lanes still to come, all alike */
+    uint64_t *running_inverse; /* R / base^(2^i) mod n */
+    uint64_t *bases, *inverses; /* the same of this group's rows */
+    uint64_t *power;           /* base^entry, canonical */
+    uint64_t *power_inverse;   /* R / base^entry mod n */
+    uint64_t *factor;          /* the entry; two elements */
+    uint64_t *scratch;
+};
+
+static void residue(const struct builder *b, uint64_t *out, const uint64_t *left, const uint64_t *right) {
+    b->kernels->multiply(b->modulus, b->scratch, out, left, right);
+    dcsfl_limbs_subtract_once(b->kernels, b->modulus, out);
+    memset(out + b->words / 2, 0, b->words / 2 * sizeof *out);
 }
 
-/* rows[i] for the `count` <= lanes digits whose bases are the lanes of `bases`. */
-static void fill_rows(const struct dcsfl_bigint_kernels *kernels, const struct dcsfl_modulus *modulus,
-                      uint64_t *scratch, uint64_t *rows, size_t count, unsigned window_bits, uint64_t *power,
-                      const uint64_t *bases, const uint64_t *one) {
-    const size_t limbs = 2 * modulus->limbs, row_words = dcsfl_row_words(limbs, window_bits);
+/* factor <- (y0, y', v) of power = y0 + y1 n: y' = (y0 R - (y0 R mod n)) / n, v = y1 / y0 mod n. */
+static void make_factor(const struct builder *b) {
+    const size_t limbs = b->modulus->limbs, half = b->words / 2;
+    uint64_t *y0 = b->factor, *shifted = y0 + half, *share = shifted + half;
 
-    dcsfl_limbs_spread(kernels, power, one, limbs);
+    /* y0 R mod n, in the place of v; then times -1/n mod R, whose low half is y'. */
+    dcsfl_limbs_spread(b->kernels, y0, b->base->shift, 2 * limbs);
+    memcpy(share, b->power, half * sizeof *share);
+    memset(share + half, 0, half * sizeof *share);
+    residue(b, share, share, y0);
+    b->kernels->multiply_add(b->scratch, y0, share, limbs, b->modulus->inverse, limbs, NULL, 0);
+    memcpy(shifted, y0, half * sizeof *shifted);
+    memcpy(y0, b->power, half * sizeof *y0);
+    memcpy(share, b->power + half, half * sizeof *share);
+    memset(share + half, 0, half * sizeof *share);
+    residue(b, share, share, b->power_inverse);
+}
+
+/* rows[i] for the `count` <= lanes digits whose bases are the lanes of b->bases. */
+static void fill_rows(const struct builder *b, uint64_t *rows, size_t count, unsigned window_bits) {
+    const size_t limbs = b->modulus->limbs, row_words = dcsfl_fixed_base_row_words(limbs, window_bits);
+
+    memset(b->power, 0, b->words * sizeof *b->power);
+    for (size_t lane = 0; lane < b->kernels->lanes; lane++)
+        b->power[lane] = 1;
+    dcsfl_limbs_spread(b->kernels, b->power_inverse, b->base->one, limbs);
+    memset(b->power_inverse + b->words / 2, 0, b->words / 2 * sizeof *b->power_inverse);
     for (size_t entry = 0; entry < (size_t)1 << window_bits; entry++) {
-        if (entry == 1)
-            memcpy(power, bases, dcsfl_element_words(kernels, modulus->limbs) * sizeof *power);
-        else if (entry > 1)
-            kernels->multiply(modulus, scratch, power, power, bases);
+        if (entry != 0) {
+            b->kernels->multiply(b->modulus, b->scratch, b->power, b->power, b->bases);
+            dcsfl_nadic_canonicalise(b->kernels, b->modulus, b->power);
+            residue(b, b->power_inverse, b->power_inverse, b->inverses);
+        }
+        make_factor(b);
         for (size_t lane = 0; lane < count; lane++)
-            kernels->put(rows + lane * row_words, limbs, window_bits, entry, power, lane);
+            b->kernels->put(rows + lane * row_words, 3 * limbs, window_bits, entry, b->factor, lane);
     }
 }
 
 void dcsfl_fixed_base_build(const struct dcsfl_bigint_kernels *kernels, const struct dcsfl_modulus *modulus,
                             uint64_t *workspace, uint64_t *rows, size_t digits, unsigned window_bits,
-                            const uint64_t *base, const uint64_t *one) {
+                            const struct dcsfl_base *base) {
     const size_t lanes = kernels->lanes, limbs = 2 * modulus->limbs, words = limbs * lanes;
-    uint64_t *running = workspace, *bases = running + words, *power = bases + words, *scratch = power + words;
+    const struct builder b = {
+        .kernels = kernels,
+        .modulus = modulus,
+        .base = base,
+        .words = words,
+        .running = workspace,
+        .running_inverse = workspace + words,
+        .bases = workspace + 2 * words,
+        .inverses = workspace + 3 * words,
+        .power = workspace + 4 * words,
+        .power_inverse = workspace + 5 * words,
+        .factor = workspace + 6 * words,
+        .scratch = workspace + DCSFL_BUILD_ELEMENTS * words,
+    };
 
     DCSFL_VERIFY(window_bits >= DCSFL_MIN_WINDOW_BITS && window_bits <= DCSFL_MAX_WINDOW_BITS);
-    dcsfl_limbs_spread(kernels, running, base, limbs);
+    dcsfl_limbs_spread(kernels, b.running, base->base, limbs);
+    dcsfl_limbs_spread(kernels, b.running_inverse, base->inverse, limbs);
     for (size_t first = 0; first < digits; first += lanes) {
         const size_t count = digits - first < lanes ? digits - first : lanes;
-        dcsfl_limbs_spread(kernels, bases, one, limbs);
+        dcsfl_limbs_spread(kernels, b.bases, base->one, limbs);
+        dcsfl_limbs_spread(kernels, b.inverses, base->one, limbs);
         for (size_t lane = 0; lane < count; lane++) {
-            for (size_t j = 0; j < limbs; j++)
-                bases[j * lanes + lane] = running[j * lanes];
-            for (unsigned i = 0; i < window_bits; i++)
-                kernels->square(modulus, scratch, running, running);
+            for (size_t j = 0; j < limbs; j++) {
+                b.bases[j * lanes + lane] = b.running[j * lanes];
+                b.inverses[j * lanes + lane] = b.running_inverse[j * lanes];
+            }
+            for (unsigned i = 0; i < window_bits; i++) {
+                kernels->square(modulus, b.scratch, b.running, b.running);
+                residue(&b, b.running_inverse, b.running_inverse, b.running_inverse);
+            }
         }
-        fill_rows(kernels, modulus, scratch, rows + first * dcsfl_row_words(limbs, window_bits), count, window_bits,
-                  power, bases, one);
+        fill_rows(&b, rows + first * dcsfl_fixed_base_row_words(modulus->limbs, window_bits), count, window_bits);
     }
 }
 
@@ -62,25 +119,27 @@ static uint32_t digit_at(const uint8_t *bytes, size_t byte_count, size_t bit, un
 }
 
 void dcsfl_fixed_base_power(const struct dcsfl_bigint_kernels *kernels, const struct dcsfl_modulus *modulus,
-                            uint64_t *workspace, uint64_t *out, const struct dcsfl_fixed_base *table,
+                            uint64_t *workspace, uint64_t *states, const struct dcsfl_fixed_base *table,
                             const uint8_t *exponents, size_t exponent_bytes, size_t count) {
-    const size_t lanes = kernels->lanes, limbs = 2 * modulus->limbs, words = limbs * lanes;
-    uint64_t *chosen = workspace, *scratch = workspace + words;
+    const size_t lanes = kernels->lanes, limbs = 3 * modulus->limbs, words = limbs * lanes;
+    uint64_t *chosen = workspace, *scratch = workspace + 2 * dcsfl_element_words(kernels, modulus->limbs);
     uint32_t digits[DCSFL_BIGINT_MAX_LANES];
 
-    /* Row by row over all elements, so that a row is fetched from memory once. */
+    /* Row by row over all states, so that a row is fetched from memory once. */
     for (size_t i = 0; i < table->digits; i++) {
         const uint64_t *row = table->rows + i * dcsfl_row_words(limbs, table->window_bits);
         for (size_t first = 0; first < count; first += lanes) {
-            uint64_t *element = out + first / lanes * words;
+            uint64_t *state = states + first / lanes * words;
             for (size_t lane = 0; lane < lanes; lane++)
                 digits[lane] = first + lane < count
                                    ? digit_at(exponents + (first + lane) * exponent_bytes, exponent_bytes,
                                               i * table->window_bits, table->window_bits)
                                    : 0;
-            kernels->pick(i == 0 ? element : chosen, row, limbs, table->window_bits, digits);
-            if (i != 0)
-                kernels->multiply(modulus, scratch, element, element, chosen);
+            kernels->pick(i == 0 ? state : chosen, row, limbs, table->window_bits, digits);
+            if (i == 0)
+                memset(state + words / 3, 0, words / 3 * sizeof *state);
+            else
+                kernels->advance(modulus, scratch, state, chosen);
         }
     }
     dcsfl_wipe(digits, sizeof digits);

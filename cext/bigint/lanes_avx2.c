@@ -23,6 +23,7 @@
 #define BLOCK 4
 
 #define LIMB_BITS 51
+#define GUARD 128 /* fewer than 161 low halves of at least -2^50 */
 
 #define HIGH_PATTERN UINT64_C(0x4660000000000000)    /* 2^103 */
 #define LOW_PATTERN UINT64_C(0x4338000000000000)     /* 1.5 * 2^52 */
@@ -107,6 +108,11 @@ static void multiply(const struct dcsfl_modulus *modulus, uint64_t *scratch, uin
 static void square(const struct dcsfl_modulus *modulus, uint64_t *scratch, uint64_t *out, const uint64_t *factor) {
     for (size_t half = 0; half < LANES; half += VECTOR_LANES)
         multiply_vectors(modulus, scratch, out + half, factor + half, factor + half, 1);
+}
+
+static void advance(const struct dcsfl_modulus *modulus, uint64_t *scratch, uint64_t *state, const uint64_t *factor) {
+    for (size_t half = 0; half < LANES; half += VECTOR_LANES)
+        advance_vectors(modulus, scratch, state + half, factor + half);
 }
 
 static void multiply_add(uint64_t *scratch, uint64_t *out, const uint64_t *factor, size_t factor_limbs,
@@ -210,4 +216,6 @@ static void scan(uint64_t *out, const uint64_t *table, size_t words, size_t entr
     }
 }
 
-const struct dcsfl_bigint_kernels dcsfl_bigint_avx2 = {LIMB_BITS, LANES, multiply, square, multiply_add, put, pick, scan};
+const struct dcsfl_bigint_kernels dcsfl_bigint_avx2 = {
+    LIMB_BITS, LANES, multiply, square, advance, multiply_add, put, pick, scan,
+};

@@ -10,6 +10,7 @@
 #define LANES 8 /* one vector */
 #define VECTOR_LANES 8
 #define LIMB_BITS 52
+#define GUARD 0 /* no half is negative */
 #define BLOCK 8 /* a column's sum gets two dependent additions per right limb, 8 cycles: as long as 16 take to issue */
 
 typedef __m512i vector;
@@ -144,5 +145,5 @@ static void scan(uint64_t *out, const uint64_t *table, size_t words, size_t entr
 }
 
 const struct dcsfl_bigint_kernels dcsfl_bigint_avx512ifma = {
-    LIMB_BITS, LANES, multiply, square, multiply_add_vectors, put, pick, scan,
+    LIMB_BITS, LANES, multiply, square, advance_vectors, multiply_add_vectors, put, pick, scan,
 };

@@ -17,16 +17,21 @@ typedef uint64_t wide;
 
 /* Sum of a[i] * b[k - i] for first <= i < end. */
 static inline wide column(const uint64_t *a, const uint64_t *b, size_t k, size_t first, size_t end) {
-    wide sum = 0;
+    wide sum = 0, other = 0;
 
-    for (size_t i = first; i < end; i++)
-        sum += (wide)a[i] * b[k - i];
-    return sum;
+#pragma GCC unroll 4
+    for (; end - first >= 2; first += 2) {
+        sum += (wide)a[first] * b[k - first];
+        other += (wide)a[first + 1] * b[k - first - 1];
+    }
+    if (first < end)
+        sum += (wide)a[first] * b[k - first];
+    return sum + other;
 }
 
 /* The limb that clears the lowest limb of `sum`, which is left as the carry into the next column. */
 static inline uint64_t clear_column(const struct dcsfl_modulus *modulus, wide *sum) {
-    const uint64_t quotient = ((uint64_t)*sum * modulus->inverse) & LIMB_MASK;
+    const uint64_t quotient = ((uint64_t)*sum * modulus->inverse[0]) & LIMB_MASK;
 
     *sum = (*sum + (wide)quotient * modulus->n[0]) >> LIMB_BITS;
     return quotient;
@@ -95,6 +100,45 @@ static void square(const struct dcsfl_modulus *modulus, uint64_t *scratch, uint6
         out[j] = z[j];
 }
 
+/* quotients[L] <- floor(a * b / R), or a little less: the columns below L - 2 are left out. */
+static void high_quotient(uint64_t *quotients, const uint64_t *a, const uint64_t *b, size_t limbs) {
+    wide sum = 0;
+
+    for (size_t k = limbs - 2; k < 2 * limbs; k++) {
+        sum += column(a, b, k, k < limbs ? 0 : k - limbs + 1, k < limbs ? k + 1 : limbs);
+        if (k >= limbs)
+            quotients[k - limbs] = (uint64_t)sum & LIMB_MASK;
+        sum >>= LIMB_BITS;
+    }
+}
+
+static void advance(const struct dcsfl_modulus *modulus, uint64_t *scratch, uint64_t *state, const uint64_t *factor) {
+    const size_t limbs = modulus->limbs;
+    const uint64_t *right = factor, *shifted = factor + limbs, *share = shifted + limbs, *negative = modulus->negative;
+    uint64_t *first = scratch, *second = first + limbs, *z = second + limbs, *w = state + limbs, *sum = w + limbs;
+    wide low = 0, high = 0;
+    uint64_t carry = 0;
+
+    high_quotient(first, state, shifted, limbs);
+    high_quotient(second, w, shifted, limbs);
+    for (size_t k = 0; k < limbs; k++) {
+        low += column(state, right, k, 0, k + 1) + column(first, negative, k, 0, k + 1);
+        z[k] = (uint64_t)low & LIMB_MASK;
+        low >>= LIMB_BITS;
+        high += column(w, right, k, 0, k + 1) + column(second, negative, k, 0, k + 1);
+        high += first[k] + modulus->n[k];
+        z[limbs + k] = (uint64_t)high & LIMB_MASK;
+        high >>= LIMB_BITS;
+    }
+    for (size_t j = 0; j < 2 * limbs; j++)
+        state[j] = z[j];
+    for (size_t j = 0; j < limbs; j++) {
+        carry += sum[j] + share[j];
+        sum[j] = carry & LIMB_MASK;
+        carry >>= LIMB_BITS;
+    }
+}
+
 static void multiply_add(uint64_t *scratch, uint64_t *out, const uint64_t *factor, size_t factor_limbs,
                          const uint64_t *constant, size_t constant_limbs, const uint64_t *addend,
                          size_t addend_limbs) {
@@ -151,4 +195,6 @@ static void pick(uint64_t *out, const uint64_t *row, size_t limbs, unsigned wind
     scan(out, row, limbs, (size_t)1 << window_bits, digits[0]);
 }
 
-const struct dcsfl_bigint_kernels dcsfl_bigint_portable = {LIMB_BITS, 1, multiply, square, multiply_add, put, pick, scan};
+const struct dcsfl_bigint_kernels dcsfl_bigint_portable = {
+    LIMB_BITS, 1, multiply, square, advance, multiply_add, put, pick, scan,
+};

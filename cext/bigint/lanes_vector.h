@@ -9,6 +9,7 @@
  *   operand_from(vector)                  limbs < 2^LIMB_BITS as a factor
  *   multiply_accumulate(lo, hi, a, b)     *lo += low half of a * b, *hi += high half, in the representation of sums
  *   column_start(lows, highs, is_first)   the value to start a sum from that will get so many low and high halves
+ *   GUARD                                 what low halves left out of a column can add up to below 0
  *   quotient(column, inverse)             column * inverse mod 2^LIMB_BITS, for a column that lacks one low half
  * Rows of the left factor, BLOCK at a time, run over the right one with their columns in registers; a column's carry
  * is taken once. Sums of a column: at most 3 L low and 3 L high halves, below 2^62 for L <= MAX_LIMBS.
@@ -197,7 +198,7 @@ static void multiply_vectors(const struct dcsfl_modulus *modulus, uint64_t *scra
     operand *n = (operand *)(void *)scratch, *right0 = n + limbs, *right1 = right0 + limbs;
     vector *low = (vector *)(void *)(right1 + limbs), *high = low + 2 * limbs;
     const uint64_t *left1 = is_square ? NULL : left + limbs * LANES;
-    const struct product p = {limbs, modulus, operand_from(vector_set(modulus->inverse)), n, right0, right1, low, high};
+    const struct product p = {limbs, modulus, operand_from(vector_set(modulus->inverse[0])), n, right0, right1, low, high};
     size_t first = 0;
 
     DCSFL_VERIFY(limbs >= 2 * BLOCK && limbs <= MAX_LIMBS);
@@ -212,6 +213,103 @@ static void multiply_vectors(const struct dcsfl_modulus *modulus, uint64_t *scra
     multiply_rest(&p, first, limbs - first, left, left1);
     carry_out(out, low + limbs, limbs);
     carry_out(out + limbs * LANES, high + limbs, limbs);
+}
+
+/* One block of the rows of a product, from the row's columns of weight L - 2 on (high) or up to L - 1 (low). */
+static inline __attribute__((always_inline)) void half_block(vector *columns, const uint64_t *left, size_t first,
+                                                             const size_t rows, const operand *right, size_t limbs,
+                                                             int is_high) {
+    const size_t last = first + rows - 1;
+    const size_t start = is_high && last < limbs - 2 ? limbs - 2 - last : 0;
+    operand a[BLOCK];
+
+#pragma GCC unroll 8
+    for (size_t s = 0; s < rows; s++)
+        a[s] = operand_from(vector_load(left + (first + s) * LANES));
+    add_rows(columns + first + start, a, rows, right + start, is_high ? limbs - start : limbs - first);
+}
+
+static void half_rest(vector *columns, const uint64_t *left, size_t first, size_t rows, const operand *right,
+                      size_t limbs, int is_high) {
+    switch (rows) {
+#define REST(count)                                                          \
+    case count:                                                              \
+        half_block(columns, left, first, count, right, limbs, is_high);      \
+        break;
+        REST(1)
+        REST(2)
+        REST(3)
+#if BLOCK > 4
+        REST(4)
+        REST(5)
+        REST(6)
+        REST(7)
+#endif
+#undef REST
+    default:
+        break;
+    }
+}
+
+/* columns += left * right, the columns [L - 1, 2 L) of it, whose neighbours below are left undefined. */
+static void add_high_half(vector *columns, const uint64_t *left, const operand *right, size_t limbs) {
+    size_t first = 0;
+
+    for (; limbs - first >= BLOCK; first += BLOCK)
+        half_block(columns, left, first, BLOCK, right, limbs, 1);
+    half_rest(columns, left, first, limbs - first, right, limbs, 1);
+}
+
+/* columns += left * right, the columns [0, L) of it, whose neighbours above are left undefined. */
+static void add_low_half(vector *columns, const uint64_t *left, const operand *right, size_t limbs) {
+    size_t first = 0;
+
+    for (; limbs - first >= BLOCK; first += BLOCK)
+        half_block(columns, left, first, BLOCK, right, limbs, 0);
+    half_rest(columns, left, first, limbs - first, right, limbs, 0);
+}
+
+/* quotients[L] <- floor(left * right / R), or a little less. */
+static void high_quotient(vector *columns, uint64_t *quotients, const uint64_t *left, const operand *right,
+                          size_t limbs) {
+    for (size_t k = limbs - 1; k < 2 * limbs; k++)
+        columns[k] = column_start(pairs(k, limbs, limbs), pairs(k - 1, limbs, limbs), k == limbs - 1);
+    columns[limbs - 1] = vector_sub(columns[limbs - 1], vector_set(GUARD));
+    add_high_half(columns, left, right, limbs);
+    columns[limbs] = vector_add(columns[limbs], vector_carry(columns[limbs - 1]));
+    carry_out(quotients, columns + limbs, limbs);
+}
+
+static void advance_vectors(const struct dcsfl_modulus *modulus, uint64_t *scratch, uint64_t *state,
+                            const uint64_t *factor) {
+    const size_t limbs = modulus->limbs;
+    uint64_t *quotient0 = scratch, *quotient1 = quotient0 + limbs * LANES;
+    operand *negative = (operand *)(void *)(quotient1 + limbs * LANES);
+    operand *right = negative + limbs, *shifted = right + limbs;
+    vector *columns = (vector *)(void *)(shifted + limbs), *columns1 = columns + 2 * limbs;
+    uint64_t *w = state + limbs * LANES, *sum = w + limbs * LANES;
+
+    DCSFL_VERIFY(limbs >= 2 * BLOCK && limbs <= MAX_LIMBS);
+    for (size_t j = 0; j < limbs; j++)
+        negative[j] = operand_from(vector_set(modulus->negative[j]));
+    load_operands(right, factor, limbs, 0);
+    load_operands(shifted, factor + limbs * LANES, limbs, 0);
+    high_quotient(columns, quotient0, state, shifted, limbs);
+    high_quotient(columns1, quotient1, w, shifted, limbs);
+    for (size_t k = 0; k < limbs; k++) {
+        columns[k] = column_start(2 * (k + 1), 2 * k, k == 0);
+        columns1[k] = vector_add(vector_add(columns[k], vector_load(quotient0 + k * LANES)),
+                                 vector_set(modulus->n[k]));
+    }
+    add_low_half(columns, state, right, limbs);
+    add_low_half(columns1, w, right, limbs);
+    add_low_half(columns, quotient0, negative, limbs);
+    add_low_half(columns1, quotient1, negative, limbs);
+    carry_out(state, columns, limbs);
+    carry_out(w, columns1, limbs);
+    for (size_t j = 0; j < limbs; j++)
+        vector_store(sum + j * LANES, vector_add(vector_load(sum + j * LANES),
+                                                 vector_load(factor + (2 * limbs + j) * LANES)));
 }
 
 static void multiply_add_vectors(uint64_t *scratch, uint64_t *out, const uint64_t *factor, size_t factor_limbs,

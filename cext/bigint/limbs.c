@@ -57,6 +57,18 @@ void dcsfl_limbs_add(const struct dcsfl_bigint_kernels *kernels, uint64_t *sum, 
         }
 }
 
+void dcsfl_limbs_carry(const struct dcsfl_bigint_kernels *kernels, uint64_t *number, size_t limbs) {
+    const uint64_t mask = (UINT64_C(1) << kernels->limb_bits) - 1;
+    uint64_t carry[DCSFL_BIGINT_MAX_LANES] = {0};
+
+    for (size_t j = 0; j < limbs; j++, number += kernels->lanes)
+        for (unsigned lane = 0; lane < kernels->lanes; lane++) {
+            const uint64_t limb = number[lane] + carry[lane];
+            number[lane] = limb & mask;
+            carry[lane] = limb >> kernels->limb_bits;
+        }
+}
+
 /* at_least[lane] <- 1 if number >= n, else 0. */
 static void compare(const struct dcsfl_bigint_kernels *kernels, const struct dcsfl_modulus *modulus,
                     const uint64_t *number, uint64_t *at_least) {

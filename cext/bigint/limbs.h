@@ -19,6 +19,9 @@ void dcsfl_limbs_store(const struct dcsfl_bigint_kernels *kernels, uint8_t *byte
 /* sum[limbs] += addend[limbs], in every lane; it must not carry out. */
 void dcsfl_limbs_add(const struct dcsfl_bigint_kernels *kernels, uint64_t *sum, const uint64_t *addend, size_t limbs);
 
+/* Carry limbs below 2^63; the last must not carry out. */
+void dcsfl_limbs_carry(const struct dcsfl_bigint_kernels *kernels, uint64_t *number, size_t limbs);
+
 /* Both halves of an element into [0, n), its one canonical form, from x0, x1 < 2n - 1. */
 void dcsfl_nadic_canonicalise(const struct dcsfl_bigint_kernels *kernels, const struct dcsfl_modulus *modulus,
                               uint64_t *element);

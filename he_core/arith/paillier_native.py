@@ -78,10 +78,10 @@ class _Modulus:
         return self.element(number % self.n)
 
     def constants(self) -> list[int]:
-        """-1/n mod 2^limb_bits; n; n + 1 - (R mod n)."""
-        inverse = pow(-self.n, -1, 1 << self.shape.limb_bits)
-        lift = self.n + 1 - (1 << (self.shape.limb_bits * self.limbs)) % self.n
-        return [inverse, *self.shape.limbs_of(self.n, self.limbs), *self.shape.limbs_of(lift, self.limbs)]
+        """n; n + 1 - (R mod n); R - n; -1/n mod R."""
+        r = 1 << (self.shape.limb_bits * self.limbs)
+        numbers = (self.n, self.n + 1 - r % self.n, r - self.n, pow(-self.n, -1, r))
+        return [limb for number in numbers for limb in self.shape.limbs_of(number, self.limbs)]
 
     def powers(self, count: int) -> list[int]:
         return [limb for exponent in range(1, count + 1) for limb in self.element(self.power_of_r(exponent))]
@@ -214,9 +214,10 @@ class NativePaillierArithmetic:
             held = self._tables.get((key.key_id, name))
             if held is None or held[0] < wanted:
                 digits = -(-key.randomiser_bits // wanted)
-                table = _aligned(digits, (2 * modulus.limbs) << wanted)
-                base = _array(modulus.element(key.h * modulus.power_of_r(1)))
-                constants = _array(modulus.constants() + modulus.powers(1))
+                table = _aligned(digits, (3 * modulus.limbs) << wanted)
+                r = modulus.power_of_r(1)
+                base = _array(modulus.element(key.h * r) + modulus.residue(pow(key.h, -1, modulus.n) * r))
+                constants = _array(modulus.constants() + modulus.powers(2))
                 self._native.paillier_table(table, constants, base, key.modulus_bits, wanted, target=self._target)
                 held = self._tables[key.key_id, name] = (wanted, table)
             return held
