@@ -119,7 +119,7 @@ static inline size_t dcsfl_element_words(const struct dcsfl_bigint_kernels *kern
 }
 
 static inline size_t dcsfl_scratch_words(const struct dcsfl_bigint_kernels *kernels, size_t limbs) {
-    return 10 * limbs * kernels->lanes;
+    return (10 * limbs + 32) * kernels->lanes;
 }
 
 /* Words of a table row: a multiple of 8, as the entries are. */
