@@ -99,18 +99,18 @@ static int check_window_bits(Py_ssize_t window_bits) {
     return -1;
 }
 
-/* A table uint64[digits, row words] for exponents of modulus_bits / 2 bits; NULL with an exception set otherwise. */
+/* A table uint8[digits, row bytes] for exponents of modulus_bits / 2 bits; NULL with an exception set otherwise. */
 static Py_buffer *open_table(struct call *call, PyObject *object, const char *name, size_t limbs,
                              Py_ssize_t window_bits, int writable) {
     const size_t digits = dcsfl_fixed_base_digits(call->modulus_bits / 2, (unsigned)window_bits);
-    const size_t row_words = dcsfl_fixed_base_row_words(limbs, (unsigned)window_bits);
-    Py_buffer *view = open_array(call, object, name, ITEM_UINT64, 2, writable);
+    const size_t row_bytes = dcsfl_fixed_base_row_bytes(call->kernels, limbs, (unsigned)window_bits);
+    Py_buffer *view = open_array(call, object, name, ITEM_UINT8, 2, writable);
 
     if (view == NULL)
         return NULL;
-    if ((size_t)view->shape[0] != digits || (size_t)view->shape[1] != row_words)
+    if ((size_t)view->shape[0] != digits || (size_t)view->shape[1] != row_bytes)
         PyErr_Format(PyExc_ValueError, "%s has shape (%zd, %zd), expected (%zu, %zu)", name, view->shape[0],
-                     view->shape[1], digits, row_words);
+                     view->shape[1], digits, row_bytes);
     else if ((uintptr_t)view->buf % DCSFL_BIGINT_ALIGNMENT != 0)
         PyErr_Format(PyExc_ValueError, "%s is not aligned to %d bytes", name, DCSFL_BIGINT_ALIGNMENT);
     else
@@ -126,7 +126,7 @@ static int open_fixed_base(struct call *call, struct dcsfl_fixed_base *table, Py
         return -1;
     table->digits = (size_t)view->shape[0];
     table->window_bits = (unsigned)window_bits;
-    table->rows = (const uint64_t *)view->buf;
+    table->rows = (const uint8_t *)view->buf;
     return 0;
 }
 
@@ -218,7 +218,7 @@ static PyObject *finish(struct call *call) {
 
 PyDoc_STRVAR(paillier_shape_doc,
              "paillier_shape(modulus_bits, *, target=None)\n--\n\n"
-             "(limb_bits, limbs of n, limbs of p and of q): how numbers are passed to the functions below.");
+             "(limb_bits, limbs of n, limbs of p and of q, bytes of a limb in a table): how numbers are passed to the functions below.");
 
 static PyObject *paillier_shape(PyObject *module, PyObject *args, PyObject *kwargs) {
     static char *names[] = {"modulus_bits", "target", NULL};
@@ -229,14 +229,15 @@ static PyObject *paillier_shape(PyObject *module, PyObject *args, PyObject *kwar
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "n|$z:paillier_shape", names, &modulus_bits, &target_name) ||
         choose_kernels(&call, module, target_name) < 0 || set_modulus_bits(&call, modulus_bits) < 0)
         return NULL;
-    return Py_BuildValue("(Inn)", call.kernels->limb_bits,
+    return Py_BuildValue("(InnI)", call.kernels->limb_bits,
                          (Py_ssize_t)dcsfl_paillier_limbs(call.kernels, call.modulus_bits),
-                         (Py_ssize_t)dcsfl_paillier_prime_limbs(call.kernels, call.modulus_bits));
+                         (Py_ssize_t)dcsfl_paillier_prime_limbs(call.kernels, call.modulus_bits),
+                         call.kernels->entry_bytes);
 }
 
 PyDoc_STRVAR(paillier_table_doc,
              "paillier_table(out, constants, base, modulus_bits, window_bits, *, target=None)\n--\n\n"
-             "Fill out, uint64[digits, row words] aligned to 64 bytes, with the powers of a base.");
+             "Fill out, uint8[digits, row bytes] aligned to 64 bytes, with the powers of a base.");
 
 static PyObject *paillier_table(PyObject *module, PyObject *args, PyObject *kwargs) {
     static char *names[] = {"out", "constants", "base", "modulus_bits", "window_bits", "target", NULL};
@@ -272,7 +273,7 @@ static PyObject *paillier_table(PyObject *module, PyObject *args, PyObject *kwar
     base.one = take_modulus(&modulus, constants, limbs);
     base.shift = base.one + 2 * limbs;
     Py_BEGIN_ALLOW_THREADS
-    dcsfl_fixed_base_build(call.kernels, &modulus, workspace.words, (uint64_t *)out->buf, (size_t)out->shape[0],
+    dcsfl_fixed_base_build(call.kernels, &modulus, workspace.words, (uint8_t *)out->buf, (size_t)out->shape[0],
                            (unsigned)window_bits, &base);
     close_workspace(&workspace);
     Py_END_ALLOW_THREADS

@@ -46,6 +46,8 @@
 #define DCSFL_BIGINT_MAX_LANES 8
 #define DCSFL_BIGINT_ALIGNMENT 64 /* of every array of lanes, scratch and table, in bytes */
 #define DCSFL_BIGINT_SLACK_BITS 12
+#define DCSFL_BIGINT_MAX_PICKS 32
+#define DCSFL_PUT_ENTRIES 16
 #define DCSFL_MIN_WINDOW_BITS 4
 #define DCSFL_MAX_WINDOW_BITS 8
 
@@ -84,14 +86,15 @@ typedef void dcsfl_multiply_add_fn(uint64_t *scratch, uint64_t *out, const uint6
                                    size_t addend_limbs);
 
 /*
- * A row of a table holds 2^window_bits numbers of `limbs` limbs, in an order of the target's own: `put` writes one
- * lane of `number` as entry `entry`; `pick` fills out[limbs * lanes], lane l with entry digits[l], reading the whole
- * row whatever the digits are. A row takes dcsfl_row_words() and is aligned.
+ * A row of a table holds 2^window_bits numbers of `limbs` limbs, entry_bytes each, in an order of the target's own.
+ * `put` writes DCSFL_PUT_ENTRIES entries from entry first_entry on: that lane of numbers[DCSFL_PUT_ENTRIES] arrays
+ * [limbs * lanes]. `pick` fills out[picks / lanes] such arrays, lane l with entry digits[l], l < picks, reading the whole
+ * row whatever the digits are; digits < 2^window_bits.
  */
-typedef void dcsfl_table_put_fn(uint64_t *row, size_t limbs, unsigned window_bits, size_t entry,
-                                const uint64_t *number, size_t lane);
-typedef void dcsfl_table_pick_fn(uint64_t *out, const uint64_t *row, size_t limbs, unsigned window_bits,
-                                 const uint32_t *digits);
+typedef void dcsfl_table_put_fn(uint8_t *row, size_t limbs, unsigned window_bits, size_t first_entry,
+                                const uint64_t *numbers, size_t lane);
+typedef void dcsfl_table_pick_fn(uint64_t *out, const uint8_t *row, size_t limbs, unsigned window_bits,
+                                 const uint8_t *digits);
 
 /* out[words] <- table[index][words], index < entries, reading every entry. words a multiple of lanes. */
 typedef void dcsfl_scan_fn(uint64_t *out, const uint64_t *table, size_t words, size_t entries, uint32_t index);
@@ -99,6 +102,8 @@ typedef void dcsfl_scan_fn(uint64_t *out, const uint64_t *table, size_t words, s
 struct dcsfl_bigint_kernels {
     unsigned limb_bits;
     unsigned lanes;
+    unsigned picks;       /* look-ups that `pick` makes at once, a multiple of lanes */
+    unsigned entry_bytes; /* of a limb in a table */
     dcsfl_nadic_multiply_fn *multiply;
     dcsfl_nadic_square_fn *square;
     dcsfl_advance_fn *advance;
@@ -122,9 +127,9 @@ static inline size_t dcsfl_scratch_words(const struct dcsfl_bigint_kernels *kern
     return (10 * limbs + 32) * kernels->lanes;
 }
 
-/* Words of a table row: a multiple of 8, as the entries are. */
-static inline size_t dcsfl_row_words(size_t limbs, unsigned window_bits) {
-    return limbs << window_bits;
+/* Bytes of a table row. */
+static inline size_t dcsfl_row_bytes(const struct dcsfl_bigint_kernels *kernels, size_t limbs, unsigned window_bits) {
+    return kernels->entry_bytes * limbs << window_bits;
 }
 
 extern const struct dcsfl_bigint_kernels dcsfl_bigint_portable;

@@ -20,7 +20,7 @@ struct builder {
     uint64_t *bases, *inverses; /* the same of this group's rows */
     uint64_t *power;           /* base^entry, canonical */
     uint64_t *power_inverse;   /* R / base^entry mod n */
-    uint64_t *factor;          /* the entry; two elements */
+    uint64_t *factors;         /* DCSFL_PUT_ENTRIES entries, a state each */
     uint64_t *scratch;
 };
 
@@ -30,10 +30,10 @@ static void residue(const struct builder *b, uint64_t *out, const uint64_t *left
     memset(out + b->words / 2, 0, b->words / 2 * sizeof *out);
 }
 
-/* factor <- (y0, y', v) of power = y0 + y1 n: y' = (y0 R - (y0 R mod n)) / n, v = y1 / y0 mod n. */
-static void make_factor(const struct builder *b) {
+/* factor[2 elements] <- (y0, y', v) of power = y0 + y1 n and something: y' = (y0 R - (y0 R mod n)) / n, v = y1 / y0 mod n. */
+static void make_factor(const struct builder *b, uint64_t *factor) {
     const size_t limbs = b->modulus->limbs, half = b->words / 2;
-    uint64_t *y0 = b->factor, *shifted = y0 + half, *share = shifted + half;
+    uint64_t *y0 = factor, *shifted = y0 + half, *share = shifted + half;
 
     /* y0 R mod n, in the place of v; then times -1/n mod R, whose low half is y'. */
     dcsfl_limbs_spread(b->kernels, y0, b->base->shift, 2 * limbs);
@@ -49,8 +49,9 @@ static void make_factor(const struct builder *b) {
 }
 
 /* rows[i] for the `count` <= lanes digits whose bases are the lanes of b->bases. */
-static void fill_rows(const struct builder *b, uint64_t *rows, size_t count, unsigned window_bits) {
-    const size_t limbs = b->modulus->limbs, row_words = dcsfl_fixed_base_row_words(limbs, window_bits);
+static void fill_rows(const struct builder *b, uint8_t *rows, size_t count, unsigned window_bits) {
+    const size_t limbs = b->modulus->limbs, factor_words = 3 * b->words / 2;
+    const size_t row_bytes = dcsfl_fixed_base_row_bytes(b->kernels, limbs, window_bits);
 
     memset(b->power, 0, b->words * sizeof *b->power);
     for (size_t lane = 0; lane < b->kernels->lanes; lane++)
@@ -63,14 +64,16 @@ static void fill_rows(const struct builder *b, uint64_t *rows, size_t count, uns
             dcsfl_nadic_canonicalise(b->kernels, b->modulus, b->power);
             residue(b, b->power_inverse, b->power_inverse, b->inverses);
         }
-        make_factor(b);
-        for (size_t lane = 0; lane < count; lane++)
-            b->kernels->put(rows + lane * row_words, 3 * limbs, window_bits, entry, b->factor, lane);
+        make_factor(b, b->factors + entry % DCSFL_PUT_ENTRIES * factor_words);
+        if ((entry + 1) % DCSFL_PUT_ENTRIES == 0)
+            for (size_t lane = 0; lane < count; lane++)
+                b->kernels->put(rows + lane * row_bytes, 3 * limbs, window_bits, entry + 1 - DCSFL_PUT_ENTRIES,
+                                b->factors, lane);
     }
 }
 
 void dcsfl_fixed_base_build(const struct dcsfl_bigint_kernels *kernels, const struct dcsfl_modulus *modulus,
-                            uint64_t *workspace, uint64_t *rows, size_t digits, unsigned window_bits,
+                            uint64_t *workspace, uint8_t *rows, size_t digits, unsigned window_bits,
                             const struct dcsfl_base *base) {
     const size_t lanes = kernels->lanes, limbs = 2 * modulus->limbs, words = limbs * lanes;
     const struct builder b = {
@@ -84,7 +87,7 @@ void dcsfl_fixed_base_build(const struct dcsfl_bigint_kernels *kernels, const st
         .inverses = workspace + 3 * words,
         .power = workspace + 4 * words,
         .power_inverse = workspace + 5 * words,
-        .factor = workspace + 6 * words,
+        .factors = workspace + 6 * words,
         .scratch = workspace + DCSFL_BUILD_ELEMENTS * words,
     };
 
@@ -105,43 +108,46 @@ void dcsfl_fixed_base_build(const struct dcsfl_bigint_kernels *kernels, const st
                 residue(&b, b.running_inverse, b.running_inverse, b.running_inverse);
             }
         }
-        fill_rows(&b, rows + first * dcsfl_fixed_base_row_words(modulus->limbs, window_bits), count, window_bits);
+        fill_rows(&b, rows + first * dcsfl_fixed_base_row_bytes(kernels, modulus->limbs, window_bits), count,
+                  window_bits);
     }
 }
 
 /* Bits [bit, bit + width) of the little-endian bytes, zeros past the last; width <= 8. */
-static uint32_t digit_at(const uint8_t *bytes, size_t byte_count, size_t bit, unsigned width) {
+static uint8_t digit_at(const uint8_t *bytes, size_t byte_count, size_t bit, unsigned width) {
     uint32_t pair = bit / 8 < byte_count ? bytes[bit / 8] : 0;
 
     if (bit / 8 + 1 < byte_count)
         pair |= (uint32_t)bytes[bit / 8 + 1] << 8;
-    return pair >> bit % 8 & ((1U << width) - 1);
+    return (uint8_t)(pair >> bit % 8 & ((1U << width) - 1));
 }
 
 void dcsfl_fixed_base_power(const struct dcsfl_bigint_kernels *kernels, const struct dcsfl_modulus *modulus,
                             uint64_t *workspace, uint64_t *states, const struct dcsfl_fixed_base *table,
                             const uint8_t *exponents, size_t exponent_bytes, size_t count) {
     const size_t lanes = kernels->lanes, limbs = 3 * modulus->limbs, words = limbs * lanes;
-    uint64_t *chosen = workspace, *scratch = workspace + 2 * dcsfl_element_words(kernels, modulus->limbs);
-    uint32_t digits[DCSFL_BIGINT_MAX_LANES];
+    const size_t row_bytes = dcsfl_row_bytes(kernels, limbs, table->window_bits);
+    uint64_t *chosen = workspace;
+    uint64_t *scratch = workspace + DCSFL_FIXED_POWER_ELEMENTS * dcsfl_element_words(kernels, modulus->limbs);
+    uint8_t digits[DCSFL_BIGINT_MAX_PICKS];
 
     /* Row by row over all states, so that a row is fetched from memory once. */
-    for (size_t i = 0; i < table->digits; i++) {
-        const uint64_t *row = table->rows + i * dcsfl_row_words(limbs, table->window_bits);
-        for (size_t first = 0; first < count; first += lanes) {
-            uint64_t *state = states + first / lanes * words;
-            for (size_t lane = 0; lane < lanes; lane++)
-                digits[lane] = first + lane < count
-                                   ? digit_at(exponents + (first + lane) * exponent_bytes, exponent_bytes,
-                                              i * table->window_bits, table->window_bits)
-                                   : 0;
-            kernels->pick(i == 0 ? state : chosen, row, limbs, table->window_bits, digits);
-            if (i == 0)
-                memset(state + words / 3, 0, words / 3 * sizeof *state);
-            else
-                kernels->advance(modulus, scratch, state, chosen);
+    for (size_t i = 0; i < table->digits; i++)
+        for (size_t first = 0; first < count; first += kernels->picks) {
+            for (size_t l = 0; l < kernels->picks; l++)
+                digits[l] = first + l < count ? digit_at(exponents + (first + l) * exponent_bytes, exponent_bytes,
+                                                         i * table->window_bits, table->window_bits)
+                                              : 0;
+            kernels->pick(chosen, table->rows + i * row_bytes, limbs, table->window_bits, digits);
+            for (size_t l = 0; l < kernels->picks && first + l < count; l += lanes) {
+                uint64_t *state = states + (first + l) / lanes * words;
+                if (i == 0) {
+                    memcpy(state, chosen + l / lanes * words, words * sizeof *state);
+                    memset(state + words / 3, 0, words / 3 * sizeof *state);
+                } else
+                    kernels->advance(modulus, scratch, state, chosen + l / lanes * words);
+            }
         }
-    }
     dcsfl_wipe(digits, sizeof digits);
 }
 

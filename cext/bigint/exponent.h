@@ -12,15 +12,16 @@
 struct dcsfl_fixed_base {
     size_t digits; /* rows */
     unsigned window_bits;
-    const uint64_t *rows; /* [digits][dcsfl_fixed_base_row_words()], aligned */
+    const uint8_t *rows; /* [digits][dcsfl_fixed_base_row_bytes()], aligned */
 };
 
 static inline size_t dcsfl_fixed_base_digits(size_t exponent_bits, unsigned window_bits) {
     return (exponent_bits + window_bits - 1) / window_bits;
 }
 
-static inline size_t dcsfl_fixed_base_row_words(size_t limbs, unsigned window_bits) {
-    return dcsfl_row_words(3 * limbs, window_bits);
+static inline size_t dcsfl_fixed_base_row_bytes(const struct dcsfl_bigint_kernels *kernels, size_t limbs,
+                                                unsigned window_bits) {
+    return dcsfl_row_bytes(kernels, 3 * limbs, window_bits);
 }
 
 /* Words of one running product, all lanes: a state of bigint.h. */
@@ -29,7 +30,7 @@ static inline size_t dcsfl_state_words(const struct dcsfl_bigint_kernels *kernel
 }
 
 /* Elements of workspace that dcsfl_fixed_base_build takes beside scratch. */
-#define DCSFL_BUILD_ELEMENTS 8
+#define DCSFL_BUILD_ELEMENTS (6 + 2 * DCSFL_PUT_ENTRIES)
 
 /* Elements mod n^2, one lane of each, [2 * L]. */
 struct dcsfl_base {
@@ -41,12 +42,15 @@ struct dcsfl_base {
 
 /* Fill `rows` for `digits` digits. */
 void dcsfl_fixed_base_build(const struct dcsfl_bigint_kernels *kernels, const struct dcsfl_modulus *modulus,
-                            uint64_t *workspace, uint64_t *rows, size_t digits, unsigned window_bits,
+                            uint64_t *workspace, uint8_t *rows, size_t digits, unsigned window_bits,
                             const struct dcsfl_base *base);
+
+/* Elements: what `pick` fills at once, for kernels of one lane. */
+#define DCSFL_FIXED_POWER_ELEMENTS 8
 
 /*
  * states[ceil(count / lanes)] <- base^exponent mod n^2, exponents[count][exponent_bytes] little-endian and secret. Lanes
- * past the last get 1. workspace: 2 elements and scratch.
+ * past the last get 1. workspace: DCSFL_FIXED_POWER_ELEMENTS and scratch.
  */
 void dcsfl_fixed_base_power(const struct dcsfl_bigint_kernels *kernels, const struct dcsfl_modulus *modulus,
                             uint64_t *workspace, uint64_t *states, const struct dcsfl_fixed_base *table,

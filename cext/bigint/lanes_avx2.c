@@ -17,6 +17,7 @@
 #include <immintrin.h>
 
 #include "bigint.h"
+#include "limbs.h"
 
 #define LANES 8 /* two vectors */
 #define VECTOR_LANES 4
@@ -123,83 +124,111 @@ static void multiply_add(uint64_t *scratch, uint64_t *out, const uint64_t *facto
                              addend_limbs);
 }
 
-/* --- tables: per limb the low 26 bits of all entries, then the high 25, so that vpermd serves 8 lanes ------------ */
+/*
+ * --- tables: per limb 7 planes of bytes, each of one byte of all entries, so that vpshufb looks 32 digits up in 16
+ * entries at once. An index byte with its top bit set gives 0: of the look-ups in all sixteenths of a plane, the one
+ * that a digit's upper bits name is left by the OR.
+ */
+#define ENTRY_BYTES 7
+#define PICKS 32
+#define MAX_SIXTEENTHS 16
 
-static void put(uint64_t *row, size_t limbs, unsigned window_bits, size_t entry, const uint64_t *number, size_t lane) {
-    uint32_t *halves = (uint32_t *)(void *)row + entry;
+static void put(uint8_t *row, size_t limbs, unsigned window_bits, size_t first_entry, const uint64_t *numbers,
+                size_t lane) {
+    for (size_t j = 0; j < limbs; j++)
+        for (unsigned byte = 0; byte < ENTRY_BYTES; byte++) {
+            uint8_t *plane = row + ((j * ENTRY_BYTES + byte) << window_bits) + first_entry;
+            for (size_t i = 0; i < DCSFL_PUT_ENTRIES; i++)
+                plane[i] = (uint8_t)(numbers[(i * limbs + j) * LANES + lane] >> 8 * byte);
+        }
+}
 
+/* Byte l of the result: byte digits[l] of the plane. */
+static inline __attribute__((always_inline)) __m256i pick_plane(const uint8_t *plane, const __m256i *index,
+                                                                const size_t sixteenths) {
+    __m256i all = _mm256_setzero_si256();
+
+#pragma GCC unroll 16
+    for (size_t i = 0; i < sixteenths; i++) {
+        const __m128i entries = _mm_loadu_si128((const __m128i *)(const void *)(plane + 16 * i));
+        all = _mm256_or_si256(all, _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(entries), index[i]));
+    }
+    return all;
+}
+
+/*
+ * Eight planes of one limb to its 32 lanes. The unpacks work within halves of a register: they bring bytes 4 i .. 4 i + 3
+ * of either half together, so the digits' order (spread_digits) is such that these are 8 lanes of one array.
+ */
+static inline __attribute__((always_inline)) void store_limb(uint64_t *out, size_t array_words, const __m256i *plane) {
+    const __m256i a0 = _mm256_unpacklo_epi8(plane[0], plane[1]), a1 = _mm256_unpackhi_epi8(plane[0], plane[1]);
+    const __m256i b0 = _mm256_unpacklo_epi8(plane[2], plane[3]), b1 = _mm256_unpackhi_epi8(plane[2], plane[3]);
+    const __m256i c0 = _mm256_unpacklo_epi8(plane[4], plane[5]), c1 = _mm256_unpackhi_epi8(plane[4], plane[5]);
+    const __m256i zero = _mm256_setzero_si256();
+    const __m256i d0 = _mm256_unpacklo_epi8(plane[6], zero), d1 = _mm256_unpackhi_epi8(plane[6], zero);
+    const __m256i low[4] = {_mm256_unpacklo_epi16(a0, b0), _mm256_unpackhi_epi16(a0, b0),
+                            _mm256_unpacklo_epi16(a1, b1), _mm256_unpackhi_epi16(a1, b1)};
+    const __m256i high[4] = {_mm256_unpacklo_epi16(c0, d0), _mm256_unpackhi_epi16(c0, d0),
+                             _mm256_unpacklo_epi16(c1, d1), _mm256_unpackhi_epi16(c1, d1)};
+
+    for (size_t i = 0; i < PICKS / LANES; i++) {
+        vector_store(out + i * array_words, _mm256_unpacklo_epi32(low[i], high[i]));
+        vector_store(out + i * array_words + VECTOR_LANES, _mm256_unpackhi_epi32(low[i], high[i]));
+    }
+}
+
+/*
+ * The digit of lane l goes to the byte from where the unpacks take it there: lanes 8 i + 0, 1 | 2, 3 are bytes 4 i + 0, 1
+ * of the lower | upper half, lanes 8 i + 4, 5 | 6, 7 bytes 4 i + 2, 3.
+ */
+static void spread_digits(uint8_t spread[PICKS], const uint8_t *digits) {
+    for (size_t l = 0; l < PICKS; l++)
+        spread[l / 8 * 4 + (l / 4 % 2) * 2 + l % 2 + (l / 2 % 2) * 16] = digits[l];
+}
+
+static inline __attribute__((always_inline)) void pick_all(uint64_t *out, const uint8_t *row, size_t limbs,
+                                                           unsigned window_bits, const __m256i *index,
+                                                           const size_t sixteenths) {
     for (size_t j = 0; j < limbs; j++) {
-        const uint64_t limb = number[j * LANES + lane];
-        halves[0] = (uint32_t)(limb & ((1U << 26) - 1));
-        halves[(size_t)1 << window_bits] = (uint32_t)(limb >> 26);
-        halves += (size_t)2 << window_bits;
+        __m256i plane[ENTRY_BYTES];
+#pragma GCC unroll 8
+        for (unsigned byte = 0; byte < ENTRY_BYTES; byte++)
+            plane[byte] = pick_plane(row + ((j * ENTRY_BYTES + byte) << window_bits), index, sixteenths);
+        store_limb(out + j * LANES, limbs * LANES, plane);
     }
 }
 
-/* Digits of 8 lanes: as indices, and bit 3 + i moved to the sign, where blendv looks. */
-struct digits {
-    __m256i index;
-    __m256 bit[DCSFL_MAX_WINDOW_BITS - 3];
-};
+static void pick(uint64_t *out, const uint8_t *row, size_t limbs, unsigned window_bits, const uint8_t *digits) {
+    const __m256i absent = _mm256_set1_epi8(-128);
+    __m256i index[MAX_SIXTEENTHS], digit;
+    uint8_t spread[PICKS];
 
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
-
-ALWAYS_INLINE __m256 pick8(const uint32_t *entries, const struct digits *digits) {
-    return _mm256_permutevar8x32_ps(_mm256_load_ps((const float *)(const void *)entries), digits->index);
-}
-
-ALWAYS_INLINE __m256 pick16(const uint32_t *entries, const struct digits *digits) {
-    return _mm256_blendv_ps(pick8(entries, digits), pick8(entries + 8, digits), digits->bit[0]);
-}
-
-ALWAYS_INLINE __m256 pick32(const uint32_t *entries, const struct digits *digits) {
-    return _mm256_blendv_ps(pick16(entries, digits), pick16(entries + 16, digits), digits->bit[1]);
-}
-
-ALWAYS_INLINE __m256 pick64(const uint32_t *entries, const struct digits *digits) {
-    return _mm256_blendv_ps(pick32(entries, digits), pick32(entries + 32, digits), digits->bit[2]);
-}
-
-ALWAYS_INLINE __m256 pick128(const uint32_t *entries, const struct digits *digits) {
-    return _mm256_blendv_ps(pick64(entries, digits), pick64(entries + 64, digits), digits->bit[3]);
-}
-
-ALWAYS_INLINE __m256 pick256(const uint32_t *entries, const struct digits *digits) {
-    return _mm256_blendv_ps(pick128(entries, digits), pick128(entries + 128, digits), digits->bit[4]);
-}
-
-/* Four lanes of halves to limbs. */
-ALWAYS_INLINE __m256i join(__m128i low, __m128i high) {
-    return _mm256_or_si256(_mm256_cvtepu32_epi64(low), _mm256_slli_epi64(_mm256_cvtepu32_epi64(high), 26));
-}
-
-static void pick(uint64_t *out, const uint64_t *row, size_t limbs, unsigned window_bits, const uint32_t *digits) {
-    const uint32_t *halves = (const uint32_t *)(const void *)row;
-    struct digits of;
-
-    of.index = _mm256_loadu_si256((const __m256i *)(const void *)digits);
-    for (int i = 0; i < DCSFL_MAX_WINDOW_BITS - 3; i++)
-        of.bit[i] = _mm256_castsi256_ps(_mm256_sll_epi32(of.index, _mm_cvtsi32_si128(28 - i)));
+    spread_digits(spread, digits);
+    digit = _mm256_loadu_si256((const __m256i *)(const void *)spread);
+    for (int i = 0; i < MAX_SIXTEENTHS; i++) {
+        const __m256i upper = _mm256_and_si256(digit, _mm256_set1_epi8(-16));
+        const __m256i here = _mm256_cmpeq_epi8(upper, _mm256_set1_epi8((char)(i << 4)));
+        index[i] = _mm256_or_si256(_mm256_andnot_si256(here, absent), _mm256_and_si256(digit, _mm256_set1_epi8(15)));
+    }
     switch (window_bits) {
-#define PICK(bits, entries)                                                                                 \
-    case bits:                                                                                              \
-        for (size_t j = 0; j < limbs; j++) {                                                                \
-            const __m256i low = _mm256_castps_si256(pick##entries(halves + 2 * j * entries, &of));          \
-            const __m256i high = _mm256_castps_si256(pick##entries(halves + (2 * j + 1) * entries, &of));   \
-            vector_store(out + j * LANES, join(_mm256_castsi256_si128(low), _mm256_castsi256_si128(high))); \
-            vector_store(out + j * LANES + VECTOR_LANES,                                                    \
-                         join(_mm256_extracti128_si256(low, 1), _mm256_extracti128_si256(high, 1)));        \
-        }                                                                                                   \
+    case 4:
+        pick_all(out, row, limbs, 4, index, 1);
         break;
-        PICK(4, 16)
-        PICK(5, 32)
-        PICK(6, 64)
-        PICK(7, 128)
-        PICK(8, 256)
-#undef PICK
+    case 5:
+        pick_all(out, row, limbs, 5, index, 2);
+        break;
+    case 6:
+        pick_all(out, row, limbs, 6, index, 4);
+        break;
+    case 7:
+        pick_all(out, row, limbs, 7, index, 8);
+        break;
     default:
+        pick_all(out, row, limbs, 8, index, 16);
         break;
     }
+    dcsfl_wipe(index, sizeof index);
+    dcsfl_wipe(spread, sizeof spread);
 }
 
 static void scan(uint64_t *out, const uint64_t *table, size_t words, size_t entries, uint32_t index) {
@@ -217,5 +246,5 @@ static void scan(uint64_t *out, const uint64_t *table, size_t words, size_t entr
 }
 
 const struct dcsfl_bigint_kernels dcsfl_bigint_avx2 = {
-    LIMB_BITS, LANES, multiply, square, advance, multiply_add, put, pick, scan,
+    LIMB_BITS, LANES, PICKS, ENTRY_BYTES, multiply, square, advance, multiply_add, put, pick, scan,
 };

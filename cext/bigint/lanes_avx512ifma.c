@@ -78,9 +78,13 @@ static void square(const struct dcsfl_modulus *modulus, uint64_t *scratch, uint6
 
 /* --- tables: per limb all entries, so that vpermi2q serves 8 lanes from 16 of them ------------------------------- */
 
-static void put(uint64_t *row, size_t limbs, unsigned window_bits, size_t entry, const uint64_t *number, size_t lane) {
+static void put(uint8_t *row, size_t limbs, unsigned window_bits, size_t first_entry, const uint64_t *numbers,
+                size_t lane) {
+    uint64_t *entries = (uint64_t *)(void *)row + first_entry;
+
     for (size_t j = 0; j < limbs; j++)
-        row[(j << window_bits) + entry] = number[j * LANES + lane];
+        for (size_t i = 0; i < DCSFL_PUT_ENTRIES; i++)
+            entries[(j << window_bits) + i] = numbers[(i * limbs + j) * LANES + lane];
 }
 
 /* Digits of 8 lanes: as indices, and bit 4 + i as a mask. */
@@ -111,17 +115,18 @@ ALWAYS_INLINE vector pick256(const uint64_t *entries, const struct digits *digit
     return _mm512_mask_blend_epi64(digits->bit[3], pick128(entries, digits), pick128(entries + 128, digits));
 }
 
-static void pick(uint64_t *out, const uint64_t *row, size_t limbs, unsigned window_bits, const uint32_t *digits) {
+static void pick(uint64_t *out, const uint8_t *row, size_t limbs, unsigned window_bits, const uint8_t *digits) {
+    const uint64_t *words = (const uint64_t *)(const void *)row;
     struct digits of;
 
-    of.index = _mm512_cvtepu32_epi64(_mm256_loadu_si256((const __m256i *)(const void *)digits));
+    of.index = _mm512_cvtepu8_epi64(_mm_loadl_epi64((const __m128i *)(const void *)digits));
     for (int i = 0; i < DCSFL_MAX_WINDOW_BITS - 4; i++)
         of.bit[i] = _mm512_test_epi64_mask(of.index, vector_set(UINT64_C(16) << i));
     switch (window_bits) {
-#define PICK(bits, entries)                                                     \
-    case bits:                                                                  \
-        for (size_t j = 0; j < limbs; j++)                                      \
-            vector_store(out + j * LANES, pick##entries(row + j * entries, &of)); \
+#define PICK(bits, entries)                                                         \
+    case bits:                                                                      \
+        for (size_t j = 0; j < limbs; j++)                                          \
+            vector_store(out + j * LANES, pick##entries(words + j * entries, &of)); \
         break;
         PICK(4, 16)
         PICK(5, 32)
@@ -145,5 +150,5 @@ static void scan(uint64_t *out, const uint64_t *table, size_t words, size_t entr
 }
 
 const struct dcsfl_bigint_kernels dcsfl_bigint_avx512ifma = {
-    LIMB_BITS, LANES, multiply, square, advance_vectors, multiply_add_vectors, put, pick, scan,
+    LIMB_BITS, LANES, LANES, sizeof(uint64_t), multiply, square, advance_vectors, multiply_add_vectors, put, pick, scan,
 };

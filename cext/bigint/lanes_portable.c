@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "bigint.h"
+#include "limbs.h"
 
 #ifdef __SIZEOF_INT128__
 __extension__ typedef unsigned __int128 wide;
@@ -215,10 +216,10 @@ static void multiply_add(uint64_t *scratch, uint64_t *out, const uint64_t *facto
 
 /* --- tables: one entry after the other -------------------------------------------------------------------------- */
 
-static void put(uint64_t *row, size_t limbs, unsigned window_bits, size_t entry, const uint64_t *number, size_t lane) {
+static void put(uint8_t *row, size_t limbs, unsigned window_bits, size_t first_entry, const uint64_t *numbers,
+                size_t lane) {
     (void)window_bits, (void)lane;
-    for (size_t j = 0; j < limbs; j++)
-        row[entry * limbs + j] = number[j];
+    memcpy(row + first_entry * limbs * sizeof *numbers, numbers, DCSFL_PUT_ENTRIES * limbs * sizeof *numbers);
 }
 
 /* All ones if a == b, else 0, for a, b < 2^32: no comparison that a compiler might branch on. */
@@ -250,10 +251,28 @@ static void scan(uint64_t *out, const uint64_t *table, size_t words, size_t entr
     }
 }
 
-static void pick(uint64_t *out, const uint64_t *row, size_t limbs, unsigned window_bits, const uint32_t *digits) {
-    scan(out, row, limbs, (size_t)1 << window_bits, digits[0]);
+/* Look-ups that share a load of every entry. */
+#define PICKS 4
+
+static void pick(uint64_t *out, const uint8_t *row, size_t limbs, unsigned window_bits, const uint8_t *digits) {
+    const uint64_t *table = (const uint64_t *)(const void *)row;
+    uint64_t mask[1U << DCSFL_MAX_WINDOW_BITS][PICKS];
+    const size_t entries = (size_t)1 << window_bits;
+
+    for (size_t entry = 0; entry < entries; entry++)
+        for (size_t l = 0; l < PICKS; l++)
+            mask[entry][l] = equal_mask(entry, digits[l]);
+    for (size_t at = 0; at < limbs; at++) {
+        uint64_t chosen[PICKS] = {0};
+        for (size_t entry = 0; entry < entries; entry++)
+            for (size_t l = 0; l < PICKS; l++)
+                chosen[l] |= mask[entry][l] & table[entry * limbs + at];
+        for (size_t l = 0; l < PICKS; l++)
+            out[l * limbs + at] = chosen[l];
+    }
+    dcsfl_wipe(mask, sizeof mask);
 }
 
 const struct dcsfl_bigint_kernels dcsfl_bigint_portable = {
-    LIMB_BITS, 1, multiply, square, advance, multiply_add, put, pick, scan,
+    LIMB_BITS, 1, PICKS, sizeof(uint64_t), multiply, square, advance, multiply_add, put, pick, scan,
 };

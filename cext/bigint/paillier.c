@@ -14,10 +14,10 @@ size_t dcsfl_paillier_workspace_words(const struct dcsfl_bigint_kernels *kernels
     const size_t prime_limbs = dcsfl_paillier_prime_limbs(kernels, modulus_bits);
     const size_t groups = BLOCK_ROWS / kernels->lanes;
     const size_t public_words = groups * dcsfl_state_words(kernels, limbs) +
-                                (DCSFL_BUILD_ELEMENTS + 4) * dcsfl_element_words(kernels, limbs) +
+                                (DCSFL_BUILD_ELEMENTS + 16) * dcsfl_element_words(kernels, limbs) +
                                 dcsfl_scratch_words(kernels, limbs);
     const size_t secret_words = 2 * groups * dcsfl_state_words(kernels, prime_limbs) +
-                                (DCSFL_POWER_ELEMENTS + 10) * dcsfl_element_words(kernels, prime_limbs) +
+                                (DCSFL_BUILD_ELEMENTS + 24) * dcsfl_element_words(kernels, prime_limbs) +
                                 2 * dcsfl_scratch_words(kernels, prime_limbs);
 
     return public_words > secret_words ? public_words : secret_words;
@@ -28,7 +28,7 @@ struct batch {
     const struct dcsfl_bigint_kernels *kernels;
     const struct dcsfl_modulus *modulus;
     size_t words;      /* of an element */
-    uint64_t *product; /* an element */
+    uint64_t *product; /* an element; the first of DCSFL_FIXED_POWER_ELEMENTS before scratch */
     uint64_t *spare;   /* another: a constant, spread */
     uint64_t *scratch;
 };
@@ -41,7 +41,7 @@ static uint64_t *open_batch(struct batch *batch, const struct dcsfl_bigint_kerne
     batch->words = dcsfl_element_words(kernels, modulus->limbs);
     batch->product = workspace;
     batch->spare = batch->product + batch->words;
-    batch->scratch = batch->spare + batch->words;
+    batch->scratch = batch->product + DCSFL_FIXED_POWER_ELEMENTS * batch->words;
     return batch->scratch + dcsfl_scratch_words(kernels, modulus->limbs);
 }
 

@@ -26,9 +26,10 @@ EXPECTED_BATCHES = 8  # a key encrypts at least this many batches of one size: r
 MIN_WINDOW_BITS, MAX_WINDOW_BITS = 4, 8  # 8 bits at 3,072: a table of 47 MB mod n^2, 2 x 24 MB mod p^2 and q^2
 ENTRIES_A_PRODUCT = 2000  # looking at so many table entries costs as much as a product
 TABLE_ALIGNMENT = 64
-LANES = 8  # rows that kernels take at once, at most
+LANES = 32  # rows that kernels take at once, at most
 Rows = NDArray[np.uint8]
 Constants = NDArray[np.uint64]
+Table = NDArray[np.uint8]
 
 
 def window_bits_for(exponentiations: int, exponent_bits: int) -> int:
@@ -48,6 +49,7 @@ class _Shape:
     limb_bits: int
     limbs: int
     prime_limbs: int
+    entry_bytes: int
 
     def limbs_of(self, number: int, count: int) -> list[int]:
         mask = (1 << self.limb_bits) - 1
@@ -121,7 +123,7 @@ class NativePaillierArithmetic:
         self._threads = RowThreads(threads)
         self._public_keys: dict[bytes, _Public] = {}
         self._secret_keys: dict[bytes, _Secret] = {}
-        self._tables: dict[tuple[bytes, str], tuple[int, Constants]] = {}
+        self._tables: dict[tuple[bytes, str], tuple[int, Table]] = {}
         self._lock = threading.Lock()
 
     # --- encrypt
@@ -207,14 +209,14 @@ class NativePaillierArithmetic:
 
     def _table(
         self, key: PaillierPublicKey, name: str, modulus: _Modulus, batch: int, window_bits: int | None = None
-    ) -> tuple[int, Constants]:
+    ) -> tuple[int, Table]:
         """The table of h mod n^2, p^2 or q^2, and its window: the one there is, or a wider one for a larger batch."""
         wanted = window_bits or window_bits_for(batch * EXPECTED_BATCHES, key.randomiser_bits)
         with self._lock:
             held = self._tables.get((key.key_id, name))
             if held is None or held[0] < wanted:
                 digits = -(-key.randomiser_bits // wanted)
-                table = _aligned(digits, (3 * modulus.limbs) << wanted)
+                table = _aligned(digits, (3 * modulus.limbs * modulus.shape.entry_bytes) << wanted)
                 r = modulus.power_of_r(1)
                 base = _array(modulus.element(key.h * r) + modulus.residue(pow(key.h, -1, modulus.n) * r))
                 constants = _array(modulus.constants() + modulus.powers(2))
@@ -268,8 +270,8 @@ def _array(limbs: list[int]) -> Constants:
     return np.array(limbs, np.uint64)
 
 
-def _aligned(rows: int, words: int) -> Constants:
-    """uint64[rows, words], not initialised, at the address that the kernels' tables need."""
-    block = np.empty(8 * rows * words + TABLE_ALIGNMENT, np.uint8)
+def _aligned(rows: int, row_bytes: int) -> Table:
+    """uint8[rows, row_bytes], not initialised, at an address as the kernels want it."""
+    block = np.empty(rows * row_bytes + TABLE_ALIGNMENT, np.uint8)
     start = -block.ctypes.data % TABLE_ALIGNMENT
-    return block[start : start + 8 * rows * words].view(np.uint64).reshape(rows, words)
+    return block[start : start + rows * row_bytes].reshape(rows, row_bytes)
