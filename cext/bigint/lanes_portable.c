@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "bigint.h"
-#include "limbs.h"
 
 #ifdef __SIZEOF_INT128__
 __extension__ typedef unsigned __int128 wide;
@@ -251,26 +250,35 @@ static void scan(uint64_t *out, const uint64_t *table, size_t words, size_t entr
     }
 }
 
-/* Look-ups that share a load of every entry. */
+/* Look-ups that share a load of every entry, and words of an entry at a time: as much as 16 vector registers hold. */
 #define PICKS 4
+#define PICK_STRIP 4
 
 static void pick(uint64_t *out, const uint8_t *row, size_t limbs, unsigned window_bits, const uint8_t *digits) {
     const uint64_t *table = (const uint64_t *)(const void *)row;
-    uint64_t mask[1U << DCSFL_MAX_WINDOW_BITS][PICKS];
     const size_t entries = (size_t)1 << window_bits;
+    size_t at = 0;
 
-    for (size_t entry = 0; entry < entries; entry++)
+    for (; limbs - at >= PICK_STRIP; at += PICK_STRIP) {
+        uint64_t chosen[PICKS][PICK_STRIP] = {{0}};
+        for (size_t entry = 0; entry < entries; entry++) {
+            const uint64_t *in = table + entry * limbs + at;
+            for (size_t l = 0; l < PICKS; l++) {
+                const uint64_t mask = equal_mask(entry, digits[l]);
+                for (size_t i = 0; i < PICK_STRIP; i++)
+                    chosen[l][i] |= mask & in[i];
+            }
+        }
         for (size_t l = 0; l < PICKS; l++)
-            mask[entry][l] = equal_mask(entry, digits[l]);
-    for (size_t at = 0; at < limbs; at++) {
-        uint64_t chosen[PICKS] = {0};
-        for (size_t entry = 0; entry < entries; entry++)
-            for (size_t l = 0; l < PICKS; l++)
-                chosen[l] |= mask[entry][l] & table[entry * limbs + at];
-        for (size_t l = 0; l < PICKS; l++)
-            out[l * limbs + at] = chosen[l];
+            memcpy(out + l * limbs + at, chosen[l], sizeof chosen[l]);
     }
-    dcsfl_wipe(mask, sizeof mask);
+    for (; at < limbs; at++)
+        for (size_t l = 0; l < PICKS; l++) {
+            uint64_t chosen = 0;
+            for (size_t entry = 0; entry < entries; entry++)
+                chosen |= equal_mask(entry, digits[l]) & table[entry * limbs + at];
+            out[l * limbs + at] = chosen;
+        }
 }
 
 const struct dcsfl_bigint_kernels dcsfl_bigint_portable = {
