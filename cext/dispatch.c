@@ -15,6 +15,7 @@ static const struct dcsfl_target targets[] = {
         .ring = &dcsfl_ring_portable,
         .coefficients = &dcsfl_coefficients_portable,
         .codec = &dcsfl_codec_portable,
+        .bigint = &dcsfl_bigint_portable,
     },
     {
         .name = "avx2",
@@ -26,6 +27,7 @@ static const struct dcsfl_target targets[] = {
         .ring = &dcsfl_ring_avx2,
         .coefficients = &dcsfl_coefficients_avx2,
         .codec = &dcsfl_codec_avx2,
+        .bigint = &dcsfl_bigint_avx2,
 #endif
     },
     {
@@ -38,6 +40,7 @@ static const struct dcsfl_target targets[] = {
         .ring = &dcsfl_ring_avx512ifma,
         .coefficients = &dcsfl_coefficients_avx512ifma,
         .codec = &dcsfl_codec_avx512ifma,
+        .bigint = &dcsfl_bigint_avx512ifma,
 #endif
     },
 };

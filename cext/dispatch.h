@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bigint/bigint.h"
 #include "codec/codec.h"
 #include "pack/coefficients.h"
 #include "pack/pack.h"
@@ -25,6 +26,7 @@ struct dcsfl_target {
     const struct dcsfl_ring_kernels *ring;
     const struct dcsfl_coefficient_kernels *coefficients;
     const struct dcsfl_codec_kernels *codec;
+    const struct dcsfl_bigint_kernels *bigint;
 };
 
 /* Every known target, slowest first; *count is set to their number. Static storage. */

@@ -148,6 +148,7 @@ static PyMethodDef *const rooms[] = {
     dcsfl_py_codec_methods,
     dcsfl_py_coefficient_methods,
     dcsfl_py_pack_methods,
+    dcsfl_py_paillier_methods,
     dcsfl_py_ring_methods,
     dcsfl_py_rlwe_methods,
     dcsfl_py_sample_methods,

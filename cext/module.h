@@ -60,5 +60,6 @@ extern PyMethodDef dcsfl_py_pack_methods[];
 extern PyMethodDef dcsfl_py_ring_methods[];
 extern PyMethodDef dcsfl_py_rlwe_methods[];
 extern PyMethodDef dcsfl_py_sample_methods[];
+extern PyMethodDef dcsfl_py_paillier_methods[];
 
 #endif

@@ -146,6 +146,12 @@ def create(
 
 
 def _own() -> list[Registration]:
+    def paillier_on_native(parameters: PaillierParameters, threads: int) -> Scheme:
+        from he_core.arith.paillier_native import NativePaillierArithmetic
+        from he_core.schemes.paillier import Paillier
+
+        return Paillier(parameters, NativePaillierArithmetic(threads))
+
     def paillier_on_gmpy2(parameters: PaillierParameters, threads: int) -> Scheme:
         from he_core.arith.paillier_gmpy2 import Gmpy2PaillierArithmetic
         from he_core.schemes.paillier import Paillier
@@ -179,6 +185,7 @@ def _own() -> list[Registration]:
     return [
         Registration(RlweParameters, "native", rlwe_on_native, _not_built),
         Registration(RlweParameters, "numba", rlwe_on_numba, lambda: _missing("numba")),
+        Registration(PaillierParameters, "native", paillier_on_native, _not_built),
         Registration(PaillierParameters, "gmpy2", paillier_on_gmpy2, lambda: _missing("gmpy2")),
         Registration(PlainParameters, "numpy", plain),
         Registration(UnquantisedParameters, "numpy", unquantised),
@@ -195,3 +202,4 @@ def _missing(module: str) -> str | None:
     if importlib.util.find_spec(module) is None:
         return f"the package {module} is not installed; pip install {module}"
     return None
+

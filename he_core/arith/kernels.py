@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import warnings
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -155,9 +155,14 @@ class Kernels:
     rlwe: RlweKernels
 
 
+def native_module() -> Any:
+    """The extension itself, for arithmetic that has no other kernels. Raises ModuleNotFoundError if not built."""
+    return importlib.import_module("he_core._native")
+
+
 def native() -> Kernels:
     """The C kernels. Raises ModuleNotFoundError where they were not built."""
-    module = importlib.import_module("he_core._native")
+    module = native_module()
     return Kernels(
         fields=cast(FieldKernels, module),
         coefficients=cast(CoefficientKernels, module),

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import gmpy2
 import numpy as np
@@ -18,6 +17,7 @@ from gmpy2 import mpz
 from numpy.typing import NDArray
 
 from he_core.arith.fixed_base import FixedBaseTable, window_bits_for
+from he_core.arith.threads import Threads
 from he_core.errors import CiphertextRangeError, ValueCountError
 from he_core.packing import Words
 from he_core.schemes.paillier import PaillierPublicKey, PaillierSecretKey
@@ -35,9 +35,8 @@ class Gmpy2PaillierArithmetic:
     name = "gmpy2"
 
     def __init__(self, threads: int = 1, *, entropy: Callable[[int], bytes] = os.urandom) -> None:
-        self._threads = threads
         self._entropy = entropy
-        self._pool = ThreadPoolExecutor(threads, "paillier", initializer=_release_gil) if threads > 1 else None
+        self._threads = Threads(threads, "paillier", initialiser=_release_gil)
         self._tables: dict[tuple[bytes, str], FixedBaseTable] = {}
         self._tables_lock = threading.Lock()
 
@@ -123,17 +122,11 @@ class Gmpy2PaillierArithmetic:
         """compute(0..count-1) as rows of little-endian bytes, over the threads in contiguous shares."""
         rows = np.empty((count, row_bytes), np.uint8)
 
-        def fill(start: int) -> None:
-            for index in range(start, min(start + share, count)):
+        def fill(share: slice) -> None:
+            for index in range(share.start, share.stop):
                 rows[index] = np.frombuffer(compute(index).to_bytes(row_bytes, "little"), np.uint8)
 
-        share = max(1, -(-count // self._threads))
-        starts = range(0, count, share)
-        if self._pool is None:
-            for start in starts:
-                fill(start)
-        else:
-            list(self._pool.map(fill, starts))
+        self._threads.split(count, fill)
         return rows
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 from collections.abc import Callable
@@ -14,14 +15,33 @@ import pytest
 from he_core import PublicBundle, SecretBundle
 from he_core.arith.fixed_base import FixedBaseTable, window_bits_for
 from he_core.arith.paillier_gmpy2 import Gmpy2PaillierArithmetic
+from he_core.arith.paillier_native import NativePaillierArithmetic
 from he_core.params import PaillierParameters
 from he_core.schemes.paillier import Paillier, PaillierArithmetic, PaillierSecretKey
 
 HERE = Path(__file__).parent
+
+
+def native_targets() -> tuple[str, ...]:
+    """Targets of the C kernels that run here; none where they were not built."""
+    try:
+        return importlib.import_module("he_core._native").targets()
+    except ModuleNotFoundError:
+        return ()
+
+
 SETS = json.loads((HERE / "paillier.json").read_text(encoding="ascii"))["sets"]
 
-ARITHMETICS: dict[str, Callable[[int, Callable[[int], bytes]], PaillierArithmetic]] = {
+Make = Callable[[int, Callable[[int], bytes]], PaillierArithmetic]
+
+
+def _native(target: str) -> Make:
+    return lambda threads, entropy: NativePaillierArithmetic(threads, entropy=entropy, target=target)
+
+
+ARITHMETICS: dict[str, Make] = {
     "gmpy2": lambda threads, entropy: Gmpy2PaillierArithmetic(threads, entropy=entropy),
+    **{f"native-{target}": _native(target) for target in native_targets()},
 }
 """name -> (threads, entropy) -> arithmetic: a new one adds its line."""
 
