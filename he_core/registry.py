@@ -202,4 +202,3 @@ def _missing(module: str) -> str | None:
     if importlib.util.find_spec(module) is None:
         return f"the package {module} is not installed; pip install {module}"
     return None
-
