@@ -7,7 +7,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 
 BUILD_TOOLS := "meson-python>=0.17,<0.23" "meson>=1.4" "ninja>=1.11"
 
-.PHONY: help demo test quick lint format types bench clean
+.PHONY: help demo test quick lint format types bench results clean
 
 help:  ## list the tasks
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -35,6 +35,9 @@ types: $(VENV)/.dev  ## type checker
 bench: $(VENV)/.dev  ## benchmarks, timed, into .benchmarks/
 	$(BIN)/python -m pytest bench -q --benchmark-enable --benchmark-only --benchmark-autosave
 
+results: $(VENV)/.peers  ## this machine's figures beside the peers', all targets, into bench/results/
+	$(BIN)/python bench/record.py
+
 $(VENV)/.tools:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check $(BUILD_TOOLS)
@@ -47,6 +50,10 @@ $(VENV)/.demo: $(VENV)/.tools pyproject.toml meson.build
 
 $(VENV)/.dev: $(VENV)/.tools pyproject.toml meson.build
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[dev]'
+	@touch $@
+
+$(VENV)/.peers: $(VENV)/.dev
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[dev,peers]'
 	@touch $@
 
 clean:  ## remove everything that was built

@@ -202,6 +202,22 @@ def test_add(benchmark: BenchmarkFixture, workload: Workload, per_value: PerValu
     per_value(w.value_count)
 
 
+def test_add_words_in_numpy(benchmark: BenchmarkFixture, value_count: int, per_value: PerValue) -> None:
+    """The floor under any `add`: as many 64-bit words as carry the values at two a word, added in place."""
+    word_count = value_count // 2
+    left = np.random.default_rng(2).integers(0, 1 << 50, word_count, np.uint64)
+    right = np.random.default_rng(3).integers(0, 1 << 50, word_count, np.uint64)
+    benchmark.group = f"add {value_count}"
+    total = benchmark.pedantic(
+        lambda accumulator: np.add(accumulator, right, out=accumulator),
+        setup=lambda: ((left.copy(),), {}),
+        rounds=20,
+        iterations=1,
+    )
+    np.testing.assert_array_equal(total, left + right)
+    per_value(value_count, bytes=total.nbytes, who="numpy", what=f"{word_count:,} uint64 words in place")
+
+
 def test_decrypt(benchmark: BenchmarkFixture, workload: Workload, per_value: PerValue) -> None:
     w = workload
     ciphertext = w.ciphertext

@@ -1,11 +1,12 @@
-"""What every benchmark records about the machine, and the engines it measures, one thread each."""
+"""What every benchmark records about the machine, and the engines it measures: one thread on one processor."""
 
 from __future__ import annotations
 
 import importlib
+import os
 import platform
-from collections.abc import Callable
-from importlib.metadata import version
+from collections.abc import Callable, Iterator
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +35,23 @@ def _cpu() -> dict[str, Any]:
     }
 
 
-def _kernels() -> str:
+def _kernels() -> dict[str, Any]:
+    """The target in use and all that run here; numba where no compiler built the extension."""
     try:
-        return f"C, {importlib.import_module('he_core._native').target()}"
+        native = importlib.import_module("he_core._native")
     except ModuleNotFoundError:
-        return "numba"
+        return {"target": "numba", "targets": ["numba"]}
+    return {"target": native.target(), "targets": list(native.targets())}
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in ("gmpy2", "numpy", "numba", "google-crc32c", "phe", "tenseal"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
 
 
 def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:
@@ -47,11 +60,20 @@ def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: di
 
     machine_info["dcsfl"] = {
         "cpu": _cpu(),
-        "field_kernels": _kernels(),
+        "kernels": _kernels(),
         "gmp": gmpy2.mp_version(),
-        "versions": {name: version(name) for name in ("gmpy2", "numpy", "numba", "google-crc32c", "phe")},
+        "versions": _versions(),
         "threads": 1,
     }
+
+
+@pytest.fixture(autouse=True)
+def one_processor() -> Iterator[None]:
+    """Hold the process to one processor for the benchmark, whatever pool of threads a peer keeps."""
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(allowed)})
+    yield
+    os.sched_setaffinity(0, allowed)
 
 
 @pytest.fixture(scope="session")
@@ -70,10 +92,24 @@ def engine_of() -> Callable[[str, str], tuple[Scheme, SecretBundle]]:
 
 @pytest.fixture
 def per_value(benchmark: BenchmarkFixture) -> Callable[..., None]:
-    """per_value(values, bytes=...): put the median per value, and for a million of them, into the record."""
+    """Put into the record what was measured: the median per value, and for a million of them.
 
-    def record(values: int, *, bytes: int | None = None) -> None:
-        benchmark.extra_info["values"] = values
+    per_value(values, bytes=..., who="rlwe, native", what="array to frame", is_peer=..., is_reference=...)
+    bytes: the result's size. who, what: row of a table of results, for benchmarks that share a group. is_peer:
+    another library's. is_reference: the one of the peer's benchmarks in the group that ours are compared with.
+    """
+
+    def record(
+        values: int,
+        *,
+        bytes: int | None = None,
+        who: str | None = None,
+        what: str | None = None,
+        is_peer: bool = False,
+        is_reference: bool = False,
+    ) -> None:
+        row = {"values": values, "who": who, "what": what, "is_peer": is_peer, "is_reference": is_reference}
+        benchmark.extra_info.update(row)
         if bytes is not None:
             benchmark.extra_info["bits_per_value"] = round(8 * bytes / values, 2)
         if benchmark.stats is not None:  # None where benchmarks run once as tests
@@ -84,6 +120,16 @@ def per_value(benchmark: BenchmarkFixture) -> Callable[..., None]:
     return record
 
 
+def is_timed(config: pytest.Config) -> bool:
+    """False where benchmarks run once as tests: few values say as much then."""
+    return bool(config.getoption("benchmark_enable") or not config.getoption("benchmark_disable"))
+
+
+@pytest.fixture(scope="session")
+def timed(pytestconfig: pytest.Config) -> bool:
+    return is_timed(pytestconfig)
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """`engine_name`: every (scheme, backend) that runs here; `value_count`: a few values, and a million where timed.
 
@@ -92,9 +138,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "engine_name" in metafunc.fixturenames:
         metafunc.parametrize("engine_name", HERE, ids="-".join, scope="session")
     if "value_count" in metafunc.fixturenames:
-        option = metafunc.config.getoption
-        timed = option("benchmark_enable") or not option("benchmark_disable")
         sizes = [pytest.param(1_000, id="1e3")]
-        if timed:
+        if is_timed(metafunc.config):
             sizes.append(pytest.param(MILLION, id="1e6", marks=pytest.mark.slow))
         metafunc.parametrize("value_count", sizes, scope="session")

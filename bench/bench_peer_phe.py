@@ -23,6 +23,8 @@ from he_core.schemes.paillier import PaillierSecretKey
 
 PHE_VALUES = 3
 PRECISION = 2.0**-20
+PACKED = "paillier, gmpy2, packed"
+PHE = f"phe {phe.__version__} Paillier 3072, a value per ciphertext"
 PerValue = Callable[..., None]
 
 
@@ -64,32 +66,33 @@ def update(count: int) -> np.ndarray:
 def test_peer_encrypt(benchmark: BenchmarkFixture, theirs: Any, per_value: PerValue) -> None:
     public, private = theirs
     values = [float(value) for value in update(PHE_VALUES)]
-    benchmark.group = "encrypt, per value"
+    benchmark.group = "client encrypts, per value"
     encrypted = benchmark.pedantic(
         lambda: [public.encrypt(value, precision=PRECISION) for value in values], rounds=3, iterations=1
     )
     np.testing.assert_allclose([private.decrypt(number) for number in encrypted], values, atol=PRECISION)
-    per_value(PHE_VALUES, bytes=PHE_VALUES * public.nsquare.bit_length() // 8)
+    size = PHE_VALUES * public.nsquare.bit_length() // 8
+    per_value(PHE_VALUES, bytes=size, who=PHE, what="floats to objects", is_peer=True, is_reference=True)
 
 
 def test_peer_add(benchmark: BenchmarkFixture, theirs: Any, per_value: PerValue) -> None:
     public, private = theirs
     values = [float(value) for value in update(PHE_VALUES)]
     left = [public.encrypt(value, precision=PRECISION) for value in values]
-    benchmark.group = "add, per value"
+    benchmark.group = "server adds, per value"
     sums = benchmark.pedantic(lambda: [number + number for number in left], rounds=20, iterations=1)
     np.testing.assert_allclose([private.decrypt(number) for number in sums], 2 * np.array(values), atol=2 * PRECISION)
-    per_value(PHE_VALUES)
+    per_value(PHE_VALUES, who=PHE, what="objects added", is_peer=True, is_reference=True)
 
 
 def test_peer_decrypt(benchmark: BenchmarkFixture, theirs: Any, per_value: PerValue) -> None:
     public, private = theirs
     values = [float(value) for value in update(PHE_VALUES)]
     encrypted = [public.encrypt(value, precision=PRECISION) for value in values]
-    benchmark.group = "decrypt, per value"
+    benchmark.group = "client decrypts, per value"
     decrypted = benchmark.pedantic(lambda: [private.decrypt(number) for number in encrypted], rounds=3, iterations=1)
     np.testing.assert_allclose(decrypted, values, atol=PRECISION)
-    per_value(PHE_VALUES)
+    per_value(PHE_VALUES, who=PHE, what="objects to floats", is_peer=True, is_reference=True)
 
 
 # --- packed, here: quantising and packing are part of the time, as encoding is of theirs
@@ -111,12 +114,13 @@ def test_packed_encrypt(
         numbers, _ = plaintext.quantise(codec, values, 1, None)
         return scheme.encrypt(key, plaintext.pack(numbers), codec.shape, 0)
 
-    benchmark.group = "encrypt, per value"
+    benchmark.group = "client encrypts, per value"
     ciphertext = benchmark.pedantic(encrypt, rounds=5, iterations=1, warmup_rounds=1)  # the warm-up makes the tables
     numbers = plaintext.unpack(scheme.decrypt(secret, ciphertext, 0), codec.value_count)
     mean = plaintext.dequantise(codec, numbers, 1, 1)
     np.testing.assert_allclose(mean, values, atol=0.51 * codec.steps[0])
-    per_value(codec.value_count, bytes=len(scheme.serialise(secret.public, ciphertext)))
+    size = len(scheme.serialise(secret.public, ciphertext))
+    per_value(codec.value_count, bytes=size, who=PACKED, what=f"array to objects, {holder}")
 
 
 def test_packed_add(
@@ -126,7 +130,7 @@ def test_packed_add(
     plaintext = scheme.plaintext(codec.shape)
     numbers, _ = plaintext.quantise(codec, update(codec.value_count), 1, None)
     left, right = (scheme.encrypt(secret, plaintext.pack(numbers), codec.shape, 0) for _ in range(2))
-    benchmark.group = "add, per value"
+    benchmark.group = "server adds, per value"
     total = benchmark.pedantic(
         lambda accumulator: scheme.add(secret.public, accumulator, right),
         setup=lambda: ((left.copy(),), {}),
@@ -135,7 +139,7 @@ def test_packed_add(
     )
     sums = plaintext.unpack(scheme.decrypt(secret, total, 0), codec.value_count)
     np.testing.assert_array_equal(sums, 2 * numbers)
-    per_value(codec.value_count)
+    per_value(codec.value_count, who=PACKED, what="objects added")
 
 
 def test_packed_decrypt(
@@ -150,7 +154,7 @@ def test_packed_decrypt(
         sums = plaintext.unpack(scheme.decrypt(secret, ciphertext, 0), codec.value_count)
         return plaintext.dequantise(codec, sums, 1, 1)
 
-    benchmark.group = "decrypt, per value"
+    benchmark.group = "client decrypts, per value"
     mean = benchmark.pedantic(decrypt, rounds=3, iterations=1)
     np.testing.assert_allclose(mean, values, atol=0.51 * codec.steps[0])
-    per_value(codec.value_count)
+    per_value(codec.value_count, who=PACKED, what="objects to array")
