@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -97,19 +97,38 @@ def _make(scheme: str, backend: str) -> Engine:
     return Engine(engine, engine.generate_keys(), engine.generate_keys())
 
 
+class Engines(Mapping[tuple[str, str], Engine]):
+    """Every engine that runs here, by (scheme, backend), made when first asked for: numba compiles for a while."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[str, str], Engine] = {}
+
+    def __getitem__(self, name: tuple[str, str]) -> Engine:
+        if name not in HERE:
+            raise KeyError(name)
+        if name not in self._made:
+            self._made[name] = _make(*name)
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(HERE)
+
+    def __len__(self) -> int:
+        return len(HERE)
+
+
 @pytest.fixture(scope="session")
-def engines() -> dict[tuple[str, str], Engine]:
-    """Every engine that runs here, by (scheme, backend)."""
-    return {name: _make(*name) for name in HERE}
+def engines() -> Engines:
+    return Engines()
 
 
 @pytest.fixture(scope="session", params=HERE, ids="-".join)
-def engine(request: pytest.FixtureRequest, engines: dict[tuple[str, str], Engine]) -> Engine:
+def engine(request: pytest.FixtureRequest, engines: Engines) -> Engine:
     return engines[request.param]
 
 
 @pytest.fixture(scope="session", params=["paillier-gmpy2", "plain-numpy"])
-def quantising_engine(request: pytest.FixtureRequest, engines: dict[tuple[str, str], Engine]) -> Engine:
+def quantising_engine(request: pytest.FixtureRequest, engines: Engines) -> Engine:
     """One engine that encrypts and one that does not, where more would only cost time."""
     scheme, _, backend = request.param.partition("-")
     return engines[scheme, backend]

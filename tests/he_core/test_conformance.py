@@ -27,7 +27,7 @@ from he_core import (
 from he_core.errors import ParameterError, SecretKeyRefusedError
 
 if TYPE_CHECKING:
-    from tests.he_core.conftest import Engine
+    from tests.he_core.conftest import Engine, Engines
 
 K_MAX = 8
 LIMITS = (0.05, 2.0, 1e-4)
@@ -180,11 +180,12 @@ def test_both_keys_encrypt_to_the_same_mean(engine: Engine, encrypt_with: str) -
     engine.assert_mean(engine.decrypt(aggregator.result(), CODEC), updates, CODEC)
 
 
-def test_backends_of_one_scheme_read_each_other(engine: Engine, engines: dict[tuple[str, str], Engine]) -> None:
+def test_backends_of_one_scheme_read_each_other(engine: Engine, engines: Engines) -> None:
     updates = updates_for(CODEC, 2)
-    for (scheme, _), other in engines.items():
+    for scheme, backend in engines:
         if scheme != engine.scheme.name:
             continue
+        other = engines[scheme, backend]
         aggregator = Aggregator(other.scheme, other.scheme.public_key(engine.keys.public))
         aggregator.open(0, CODEC.shape)
         for client, update in enumerate(updates):

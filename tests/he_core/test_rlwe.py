@@ -15,7 +15,7 @@ from he_core.params import RlweParameters
 from he_core.planner import coefficient_width, part_bytes
 
 if TYPE_CHECKING:
-    from tests.he_core.conftest import Engine
+    from tests.he_core.conftest import Engine, Engines
 
 Q = RlweParameters.MODULUS
 BACKENDS = [
@@ -24,7 +24,7 @@ BACKENDS = [
 
 
 @pytest.fixture(params=BACKENDS)
-def rlwe(request: pytest.FixtureRequest, engines: dict[tuple[str, str], Engine]) -> Engine:
+def rlwe(request: pytest.FixtureRequest, engines: Engines) -> Engine:
     return engines["rlwe", request.param]
 
 
