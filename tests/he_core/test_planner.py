@@ -62,7 +62,7 @@ def test_parameters_past_the_table_are_refused_by_name(literal: dict[str, object
 def test_the_default_takes_22_bits_a_value() -> None:
     layout = plan(DEFAULT, shape())
     assert (layout.fields_per_coefficient, layout.dropped_bits, layout.degree) == (2, 6, 2048)
-    assert layout.payload_bytes == 500_000 * 44 // 8 + 10_240 - 256
+    assert layout.payload_bytes == 500_000 * 44 // 8 + 9_984  # the one-time key, encrypted
     assert layout.payload_bytes / 1_000_000 < 3.3
 
 
