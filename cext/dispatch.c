@@ -11,7 +11,11 @@ static const struct dcsfl_target targets[] = {
         .required_features = 0,
         .is_built = 1,
         .pack = &dcsfl_pack_portable,
-        .bigint = &dcsfl_bigint_portable,
+#ifdef __SSE2__
+        .bigint = &dcsfl_bigint_sse2, /* part of x86-64 */
+#else
+        .bigint = &dcsfl_bigint_words,
+#endif
     },
     {
         .name = "avx2",
