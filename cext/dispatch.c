@@ -15,7 +15,11 @@ static const struct dcsfl_target targets[] = {
         .ring = &dcsfl_ring_portable,
         .coefficients = &dcsfl_coefficients_portable,
         .codec = &dcsfl_codec_portable,
-        .bigint = &dcsfl_bigint_portable,
+#ifdef __SSE2__
+        .bigint = &dcsfl_bigint_sse2, /* part of x86-64 */
+#else
+        .bigint = &dcsfl_bigint_words,
+#endif
     },
     {
         .name = "avx2",

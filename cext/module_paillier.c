@@ -218,7 +218,8 @@ static PyObject *finish(struct call *call) {
 
 PyDoc_STRVAR(paillier_shape_doc,
              "paillier_shape(modulus_bits, *, target=None)\n--\n\n"
-             "(limb_bits, limbs of n, limbs of p and of q, bytes of a limb in a table): how numbers are passed to the functions below.");
+             "(limb_bits, limbs of n, limbs of p and of q, bytes of a limb in a table,\n"
+             "table entries read in the time of a product): how numbers are passed to the functions below.");
 
 static PyObject *paillier_shape(PyObject *module, PyObject *args, PyObject *kwargs) {
     static char *names[] = {"modulus_bits", "target", NULL};
@@ -229,10 +230,10 @@ static PyObject *paillier_shape(PyObject *module, PyObject *args, PyObject *kwar
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "n|$z:paillier_shape", names, &modulus_bits, &target_name) ||
         choose_kernels(&call, module, target_name) < 0 || set_modulus_bits(&call, modulus_bits) < 0)
         return NULL;
-    return Py_BuildValue("(InnI)", call.kernels->limb_bits,
+    return Py_BuildValue("(InnII)", call.kernels->limb_bits,
                          (Py_ssize_t)dcsfl_paillier_limbs(call.kernels, call.modulus_bits),
                          (Py_ssize_t)dcsfl_paillier_prime_limbs(call.kernels, call.modulus_bits),
-                         call.kernels->entry_bytes);
+                         call.kernels->entry_bytes, call.kernels->entries_a_product);
 }
 
 PyDoc_STRVAR(paillier_table_doc,

@@ -29,9 +29,9 @@
  *   q2 = the same of w                            r2 = w y0 - q2 n
  * x y = x0 y0 (1 + (s + v) n) + w y0 n = r (1 + (s + v) n) + (r2 + q) n mod n^2, so
  *   x0 <- r < 1.01 n        w <- r2 + q + n < 4 n        s <- s + v
- * x0 y' / R is at most x0 y0 / n, and less by x0 / R at most; the columns of x0 y' below the one of weight R / B are
- * left out, B = 2^limb_bits, which takes off or adds less than 2 L / B, and something as small is taken off so that q is
- * never too large. Where q* = x0 y0 / n < 0.01, q may so become -1, that is R - 1 mod R: that leaves r right mod R, and
+ * x0 y' / R is at most x0 y0 / n, and less by x0 / R at most. What products of limbs add up to below the weight R / B is
+ * left out, B = 2^limb_bits, which takes off or adds less than 2 L / B, and where it may add, as much is taken off so
+ * that q is never too large. Where q* = x0 y0 / n < 0.01, q may so become -1, that is R - 1 mod R: that leaves r right mod R, and
  * the n in w keeps it positive. q* - q < 1.01 gives the bound on r; q <= x0 y0 / n < x0 that on w.
  * (The quotient from a precomputed floor is Shoup's trick, as in NTL; s keeps apart what is linear.)
  *
@@ -104,6 +104,7 @@ struct dcsfl_bigint_kernels {
     unsigned lanes;
     unsigned picks;       /* look-ups that `pick` makes at once, a multiple of lanes */
     unsigned entry_bytes; /* of a limb in a table */
+    unsigned entries_a_product; /* about as many entries are read in the time of one `advance`: for choosing windows */
     dcsfl_nadic_multiply_fn *multiply;
     dcsfl_nadic_square_fn *square;
     dcsfl_advance_fn *advance;
@@ -132,7 +133,8 @@ static inline size_t dcsfl_row_bytes(const struct dcsfl_bigint_kernels *kernels,
     return kernels->entry_bytes * limbs << window_bits;
 }
 
-extern const struct dcsfl_bigint_kernels dcsfl_bigint_portable;
+extern const struct dcsfl_bigint_kernels dcsfl_bigint_words; /* in plain C11 */
+extern const struct dcsfl_bigint_kernels dcsfl_bigint_sse2;  /* x86-64 builds, where it runs everywhere */
 extern const struct dcsfl_bigint_kernels dcsfl_bigint_avx2;       /* requires DCSFL_CPU_AVX2 */
 extern const struct dcsfl_bigint_kernels dcsfl_bigint_avx512ifma; /* requires DCSFL_CPU_AVX512_IFMA */
 

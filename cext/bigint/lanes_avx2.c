@@ -21,6 +21,8 @@
 
 #define LANES 8 /* two vectors */
 #define VECTOR_LANES 4
+#define MAX_LIMBS 161
+#define FIRST_COLUMN(limbs) ((limbs) - 1)
 #define BLOCK 4
 
 #define LIMB_BITS 51
@@ -246,5 +248,5 @@ static void scan(uint64_t *out, const uint64_t *table, size_t words, size_t entr
 }
 
 const struct dcsfl_bigint_kernels dcsfl_bigint_avx2 = {
-    LIMB_BITS, LANES, PICKS, ENTRY_BYTES, multiply, square, advance, multiply_add, put, pick, scan,
+    LIMB_BITS, LANES, PICKS, ENTRY_BYTES, 1600, multiply, square, advance, multiply_add, put, pick, scan,
 };

@@ -11,6 +11,8 @@
 #define VECTOR_LANES 8
 #define LIMB_BITS 52
 #define GUARD 0 /* no half is negative */
+#define MAX_LIMBS 158
+#define FIRST_COLUMN(limbs) ((limbs) - 1)
 #define BLOCK 8 /* a column's sum gets two dependent additions per right limb, 8 cycles: as long as 16 take to issue */
 
 typedef __m512i vector;
@@ -150,5 +152,5 @@ static void scan(uint64_t *out, const uint64_t *table, size_t words, size_t entr
 }
 
 const struct dcsfl_bigint_kernels dcsfl_bigint_avx512ifma = {
-    LIMB_BITS, LANES, LANES, sizeof(uint64_t), multiply, square, advance_vectors, multiply_add_vectors, put, pick, scan,
+    LIMB_BITS, LANES, LANES, sizeof(uint64_t), 900, multiply, square, advance_vectors, multiply_add_vectors, put, pick, scan,
 };

@@ -1,7 +1,7 @@
 /*
- * The products of bigint.h on vectors, for the targets that have the like of a multiply-add of half products: the low
- * or the high LIMB_BITS bits of one. Included by one .c file per target, which first defines
- *   LIMB_BITS    51 or 52
+ * The products of bigint.h on vectors, for targets that multiply and add half products: the low or the high LIMB_BITS
+ * bits of one. Included by one .c file per target, which first defines
+ *   LIMB_BITS, and MAX_LIMBS, which 8,192 bits and the slack take
  *   vector       a register of 64-bit integers, one limb of VECTOR_LANES numbers; LANES of them are a limb of all
  *   operand      a register that holds a factor: limbs as integers, or as floating-point numbers
  *   BLOCK        limbs of the left factor that are held in registers at once
@@ -9,10 +9,13 @@
  *   operand_from(vector)                  limbs < 2^LIMB_BITS as a factor
  *   multiply_accumulate(lo, hi, a, b)     *lo += low half of a * b, *hi += high half, in the representation of sums
  *   column_start(lows, highs, is_first)   the value to start a sum from that will get so many low and high halves
+ *   FIRST_COLUMN(L)                       the lowest column that a quotient needs: all products of weight B^(L-2) or
+ *                                         more have both halves in it or above, or B^-1 of R at most is lost
  *   GUARD                                 what low halves left out of a column can add up to below 0
  *   quotient(column, inverse)             column * inverse mod 2^LIMB_BITS, for a column that lacks one low half
  * Rows of the left factor, BLOCK at a time, run over the right one with their columns in registers; a column's carry
- * is taken once. Sums of a column: at most 3 L low and 3 L high halves, below 2^62 for L <= MAX_LIMBS.
+ * is taken once. Sums of a column, of at most 3 L low and 3 L high halves for L <= MAX_LIMBS, must fit.
+ * A target may leave products whole: then the low half is all of it, and the high half nothing.
  *
  * The two reductions go in step, one block of columns after the other: column k of the second needs limb k of the
  * first one's quotient only.
@@ -22,9 +25,9 @@
 
 #include "../verify.h"
 #include "bigint.h"
+#include "limbs.h"
 
 #define LIMB_MASK ((UINT64_C(1) << LIMB_BITS) - 1)
-#define MAX_LIMBS 161 /* 8,192 bits and the slack in limbs of 51 bits */
 
 /* How many pairs (i, j) with i < a and j < b have i + j = k. */
 static inline uint64_t pairs(size_t k, size_t a, size_t b) {
@@ -251,7 +254,7 @@ static void half_rest(vector *columns, const uint64_t *left, size_t first, size_
     }
 }
 
-/* columns += left * right, the columns [L - 1, 2 L) of it, whose neighbours below are left undefined. */
+/* columns += left * right, the columns from FIRST_COLUMN(L) on, whose neighbours below are left undefined. */
 static void add_high_half(vector *columns, const uint64_t *left, const operand *right, size_t limbs) {
     size_t first = 0;
 
@@ -272,11 +275,14 @@ static void add_low_half(vector *columns, const uint64_t *left, const operand *r
 /* quotients[L] <- floor(left * right / R), or a little less. */
 static void high_quotient(vector *columns, uint64_t *quotients, const uint64_t *left, const operand *right,
                           size_t limbs) {
-    for (size_t k = limbs - 1; k < 2 * limbs; k++)
-        columns[k] = column_start(pairs(k, limbs, limbs), pairs(k - 1, limbs, limbs), k == limbs - 1);
-    columns[limbs - 1] = vector_sub(columns[limbs - 1], vector_set(GUARD));
+    const size_t first = FIRST_COLUMN(limbs);
+
+    for (size_t k = first; k < 2 * limbs; k++)
+        columns[k] = column_start(pairs(k, limbs, limbs), pairs(k - 1, limbs, limbs), k == first);
+    columns[first] = vector_sub(columns[first], vector_set(GUARD));
     add_high_half(columns, left, right, limbs);
-    columns[limbs] = vector_add(columns[limbs], vector_carry(columns[limbs - 1]));
+    for (size_t k = first; k < limbs; k++)
+        columns[k + 1] = vector_add(columns[k + 1], vector_carry(columns[k]));
     carry_out(quotients, columns + limbs, limbs);
 }
 

@@ -24,7 +24,7 @@ from he_core.schemes.paillier import PaillierPublicKey, PaillierSecretKey
 
 EXPECTED_BATCHES = 8  # a key encrypts at least this many batches of one size: rounds in a run
 MIN_WINDOW_BITS, MAX_WINDOW_BITS = 4, 8  # 8 bits at 3,072: a table of 47 MB mod n^2, 2 x 24 MB mod p^2 and q^2
-ENTRIES_A_PRODUCT = 2000  # looking at so many table entries costs as much as a product
+ENTRY_PRODUCTS = 7  # making a table entry takes as long as so many products by one
 TABLE_ALIGNMENT = 64
 LANES = 32  # rows that kernels take at once, at most
 Rows = NDArray[np.uint8]
@@ -32,12 +32,14 @@ Constants = NDArray[np.uint64]
 Table = NDArray[np.uint8]
 
 
-def window_bits_for(exponentiations: int, exponent_bits: int) -> int:
+def window_bits_for(exponentiations: int, exponent_bits: int, entries_a_product: int) -> int:
     """The window that costs least in all: building the table, look-ups that read every entry, products."""
 
     def products(window_bits: int) -> float:
         entries = 1 << window_bits
-        return -(-exponent_bits // window_bits) * (entries + exponentiations * (1 + entries / ENTRIES_A_PRODUCT))
+        return -(-exponent_bits // window_bits) * (
+            ENTRY_PRODUCTS * entries + exponentiations * (1 + entries / entries_a_product)
+        )
 
     return min(range(MIN_WINDOW_BITS, MAX_WINDOW_BITS + 1), key=products)
 
@@ -50,6 +52,7 @@ class _Shape:
     limbs: int
     prime_limbs: int
     entry_bytes: int
+    entries_a_product: int
 
     def limbs_of(self, number: int, count: int) -> list[int]:
         mask = (1 << self.limb_bits) - 1
@@ -211,7 +214,9 @@ class NativePaillierArithmetic:
         self, key: PaillierPublicKey, name: str, modulus: _Modulus, batch: int, window_bits: int | None = None
     ) -> tuple[int, Table]:
         """The table of h mod n^2, p^2 or q^2, and its window: the one there is, or a wider one for a larger batch."""
-        wanted = window_bits or window_bits_for(batch * EXPECTED_BATCHES, key.randomiser_bits)
+        wanted = window_bits or window_bits_for(
+            batch * EXPECTED_BATCHES, key.randomiser_bits, modulus.shape.entries_a_product
+        )
         with self._lock:
             held = self._tables.get((key.key_id, name))
             if held is None or held[0] < wanted:

@@ -127,7 +127,9 @@ def engine(request: pytest.FixtureRequest, engines: Engines) -> Engine:
     return engines[request.param]
 
 
-@pytest.fixture(scope="session", params=["paillier-gmpy2", "plain-numpy"])
+@pytest.fixture(
+    scope="session", params=[next("-".join(name) for name in HERE if name[0] == "paillier"), "plain-numpy"]
+)
 def quantising_engine(request: pytest.FixtureRequest, engines: Engines) -> Engine:
     """One engine that encrypts and one that does not, where more would only cost time."""
     scheme, _, backend = request.param.partition("-")

@@ -101,7 +101,7 @@ def test_threads_of_zero_are_every_core_this_process_may_use() -> None:
 
 def test_every_combination_reports_its_status() -> None:
     statuses = {(status.scheme, status.backend): status for status in registry.default().statuses()}
-    assert {("paillier", "gmpy2"), ("plain", "numpy"), ("none", "numpy")} <= statuses.keys()
+    assert {("paillier", "native"), ("paillier", "gmpy2"), ("plain", "numpy"), ("none", "numpy")} <= statuses.keys()
     for status in statuses.values():
         assert (status.obstacle is None) == (status.capabilities is not None)
         if status.capabilities is not None:
