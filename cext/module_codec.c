@@ -62,6 +62,13 @@ static int open_segments(struct segments *segments, PyObject *lengths, PyObject 
     return -1;
 }
 
+/* ValueError if `out` shares a byte with either: lengths that change under way would lead beyond the arrays. */
+static int check_segments_apart(const Py_buffer *out, const struct segments *segments) {
+    if (dcsfl_py_check_apart(out, &segments->lengths, "segment_lengths") < 0)
+        return -1;
+    return dcsfl_py_check_apart(out, &segments->scales, "scales");
+}
+
 /* ValueError that names a segment's scale. */
 static int refuse_scale(const struct segments *segments, size_t index, const char *range) {
     PyObject *scale = PyFloat_FromDouble(segment_scale(segments, index));
@@ -167,7 +174,8 @@ static int open_quantise(struct quantise_call *call, PyObject *module, PyObject 
     if (open_vectors(&call->out, out, ITEM_UINT32, &call->values, values, ITEM_FLOAT32, "values") < 0)
         return -1;
     if (open_segments(&call->segments, lengths, scales, (size_t)call->values.shape[0]) == 0) {
-        if (check_quantisers(call, max_code, offset) == 0 && open_noise(call, noise) == 0)
+        if (check_segments_apart(&call->out, &call->segments) == 0 &&
+            check_quantisers(call, max_code, offset) == 0 && open_noise(call, noise) == 0)
             return 0;
         close_segments(&call->segments);
     }
@@ -286,7 +294,8 @@ static int open_dequantise(struct dequantise_call *call, PyObject *module, PyObj
     if (open_vectors(&call->out, out, ITEM_FLOAT32, &call->sums, sums, ITEM_UINT32, "sums") < 0)
         return -1;
     if (open_segments(&call->segments, lengths, scales, (size_t)call->sums.shape[0]) == 0) {
-        if (check_dequantisers(call, bias) == 0)
+        if (check_segments_apart(&call->out, &call->segments) == 0 &&
+            check_dequantisers(call, bias) == 0)
             return 0;
         close_segments(&call->segments);
     }
@@ -314,8 +323,8 @@ PyDoc_STRVAR(dequantise_doc,
              "Turn sums of fields, uint32[n], into out, float32[n]: (sum - bias) * scales[s], in double.\n\n"
              "Segment s takes the next segment_lengths[s] (uint64) sums; scales is float64, each in\n"
              "[2**-200, 2**200]; 0 <= bias < 2**32. Raises BufferError for an array of the wrong type or layout;\n"
-             "ValueError for a wrong size, scale, bias or target, or if out and sums share memory. Nothing has\n"
-             "been written then.");
+             "ValueError for a wrong size, scale, bias or target, or if out shares memory with another array.\n"
+             "Nothing has been written then.");
 
 static PyObject *dequantise(PyObject *module, PyObject *args, PyObject *kwargs) {
     struct dequantise_call call;

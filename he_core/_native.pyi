@@ -248,7 +248,7 @@ def quantise(
     Returns (saturated, non_finite, first_non_finite): how many values were clipped, how many are NaN or infinite,
     and the index of the first of these, or n. If there is one, nothing has been written.
     Raises BufferError for an array of the wrong type or layout; ValueError for a wrong size, code, scale or target,
-    or if `out` shares memory with `values` or `noise`. Nothing has been written then.
+    or if `out` shares memory with another array. Nothing has been written then.
     """
 
 def dequantise(
@@ -272,7 +272,8 @@ def paillier_shape(modulus_bits: int, *, target: str | None = None) -> tuple[int
     The last is about how many table entries are read in the time of one product, for choosing window_bits.
     The functions below take numbers as limbs of limb_bits bits in uint64, the lowest first. With L limbs and
     R = 2**(limb_bits * L), an element of Z_{n^2} is the 2 L limbs of x0, x1 with x = x0 + x1 n, both below n; a
-    residue mod n is an element with x1 = 0. Constants are flat arrays of these (cext/bigint/paillier.h says what each is for):
+    residue mod n is an element with x1 = 0. Constants are flat arrays of these (cext/bigint/paillier.h says what each
+    is for):
 
         modulus  n; n + 1 - (R mod n); R - n; -1/n mod R                             4 L
         public   modulus of n; R, R^2, R^3 mod n^2                                  10 L

@@ -246,3 +246,10 @@ def test_shared_memory_is_refused(native: Any) -> None:
             128,
             noise,
         )
+    lengths = np.array([2, 2, 6, 0, 0], np.uint64)
+    scales = np.ones(5)
+    for shared, name in ((lengths, "segment_lengths"), (scales, "scales")):
+        with pytest.raises(ValueError, match=f"out and {name} share memory"):
+            native.quantise(shared.view(np.uint32), np.ones(10, np.float32), lengths, scales, 127, 128)
+        with pytest.raises(ValueError, match=f"out and {name} share memory"):
+            native.dequantise(shared.view(np.float32), np.ones(10, np.uint32), lengths, scales, 0)
