@@ -271,9 +271,8 @@ def paillier_shape(modulus_bits: int, *, target: str | None = None) -> tuple[int
 
     The last is about how many table entries are read in the time of one product, for choosing window_bits.
     The functions below take numbers as limbs of limb_bits bits in uint64, the lowest first. With L limbs and
-    R = 2**(limb_bits * L), an element of Z_{n^2} is the 2 L limbs of x0, x1 with x = x0 + x1 n, both below n; a
-    residue mod n is an element with x1 = 0. Constants are flat arrays of these (cext/bigint/paillier.h says what each
-    is for):
+    R = 2**(limb_bits * L), an element of Z_{n^2} is the 2 L limbs of x0, x1 < n with x = x0 + x1 n; a residue
+    mod n is an element with x1 = 0. Constants are flat arrays of these (cext/bigint/paillier.h: what each is for):
 
         modulus  n; n + 1 - (R mod n); R - n; -1/n mod R                             4 L
         public   modulus of n; R, R^2, R^3 mod n^2                                  10 L

@@ -32,6 +32,7 @@
 #define LOW_PATTERN UINT64_C(0x4338000000000000)     /* 1.5 * 2^52 */
 #define INTEGER_PATTERN UINT64_C(0x4330000000000000) /* 2^52: with a limb in its low bits, 2^52 + limb */
 #define SUM_BIAS (UINT64_C(1) << 62)
+#define WRITTEN_OUT 0
 
 typedef __m256i vector;
 typedef __m256d operand;

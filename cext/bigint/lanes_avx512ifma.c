@@ -14,6 +14,7 @@
 #define MAX_LIMBS 158
 #define FIRST_COLUMN(limbs) ((limbs) - 1)
 #define BLOCK 8 /* a column's sum gets two dependent additions per right limb, 8 cycles: as long as 16 take to issue */
+#define WRITTEN_OUT 1
 
 typedef __m512i vector;
 typedef __m512i operand;

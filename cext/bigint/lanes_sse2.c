@@ -15,6 +15,7 @@
 #define BLOCK 8
 #define FIRST_COLUMN(limbs) ((limbs) - 2)
 #define GUARD 0 /* no product is negative */
+#define WRITTEN_OUT 0
 
 typedef __m128i vector;
 typedef __m128i operand;

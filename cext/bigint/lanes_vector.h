@@ -5,6 +5,7 @@
  *   vector       a register of 64-bit integers, one limb of VECTOR_LANES numbers; LANES of them are a limb of all
  *   operand      a register that holds a factor: limbs as integers, or as floating-point numbers
  *   BLOCK        limbs of the left factor that are held in registers at once
+ *   WRITTEN_OUT  1 where moves between registers would cost: the inner loop is then BLOCK + 1 times as long
  *   vector_load, vector_store, vector_set, vector_add, vector_sub, vector_and, vector_carry (a shift right by LIMB_BITS)
  *   operand_from(vector)                  limbs < 2^LIMB_BITS as a factor
  *   multiply_accumulate(lo, hi, a, b)     *lo += low half of a * b, *hi += high half, in the representation of sums
@@ -29,6 +30,15 @@
 
 #define LIMB_MASK ((UINT64_C(1) << LIMB_BITS) - 1)
 
+static inline __attribute__((always_inline)) void accumulate(vector *low, vector *high, operand a, operand b) {
+    multiply_accumulate(low, high, a, b);
+#if WRITTEN_OUT && defined(__GNUC__)
+    /* In the order written: left alone, compilers gather the terms first and run out of registers. */
+    __asm__("" : "+v"(*low));
+    __asm__("" : "+v"(*high));
+#endif
+}
+
 /* How many pairs (i, j) with i < a and j < b have i + j = k. */
 static inline uint64_t pairs(size_t k, size_t a, size_t b) {
     size_t count = k + 1;
@@ -46,26 +56,45 @@ static void start_columns(vector *columns, size_t a, size_t b, uint64_t products
         columns[k] = column_start(products * pairs(k, a, b), k == 0 ? 0 : products * pairs(k - 1, a, b), k == 0);
 }
 
-/* columns[0 .. rows + count) += a[rows] * b[count]. */
+/*
+ * columns[0 .. rows + count) += a[rows] * b[count]. Column c is in window[c % span] from its first product to its last;
+ * with `span` turns of the inner loop written out that is a register, and nothing moves.
+ */
 static inline __attribute__((always_inline)) void add_rows(vector *columns, const operand *a, const size_t rows,
                                                            const operand *b, size_t count) {
     vector window[BLOCK + 1];
+    size_t j = 0;
 
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (size_t s = 0; s < rows; s++)
         window[s] = columns[s];
-    for (size_t j = 0; j < count; j++) {
+#if WRITTEN_OUT
+    const size_t span = rows + 1;
+    window[rows] = columns[rows];
+    for (; count - j > span; j += span) {
+#pragma GCC unroll 16
+        for (size_t turn = 0; turn < span; turn++) {
+            const operand factor = b[j + turn];
+#pragma GCC unroll 16
+            for (size_t s = 0; s < rows; s++)
+                accumulate(&window[(turn + s) % span], &window[(turn + s + 1) % span], a[s], factor);
+            columns[j + turn] = window[turn];
+            window[turn] = columns[j + turn + span];
+        }
+    }
+#endif
+    for (; j < count; j++) {
         const operand factor = b[j];
         window[rows] = columns[j + rows];
-#pragma GCC unroll 8
+#pragma GCC unroll 16
         for (size_t s = 0; s < rows; s++)
-            multiply_accumulate(&window[s], &window[s + 1], a[s], factor);
+            accumulate(&window[s], &window[s + 1], a[s], factor);
         columns[j] = window[0];
-#pragma GCC unroll 8
+#pragma GCC unroll 16
         for (size_t s = 0; s < rows; s++)
             window[s] = window[s + 1];
     }
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (size_t s = 0; s < rows; s++)
         columns[count + s] = window[s];
 }
