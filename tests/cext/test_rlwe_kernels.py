@@ -3,36 +3,20 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from functools import cache
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
+import rlwe_oracle as oracle
 from he_core.arith import rlwe_numba
-from he_core.arith.gaussian_tables import gaussian_table
 
 try:
     native: Any = importlib.import_module("he_core._native")
 except ModuleNotFoundError:  # installed without a C compiler
     native = None
 
-
-def _load_oracle() -> ModuleType:
-    path = Path(__file__).parents[1] / "vectors" / "rlwe_oracle.py"
-    specification = importlib.util.spec_from_file_location(path.stem, path)
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
-
-
-oracle = _load_oracle()
-WIDE = [column.tolist() for column in gaussian_table("wide")]
 DEGREE = 64
 SEED = bytes(range(50, 82))
 DOMAIN, FIRST_INDEX = 7, 2**40 - 1
@@ -79,7 +63,7 @@ def mask(row: int, clients: int) -> list[int]:
 
 @cache
 def errors(row: int) -> list[int]:
-    return oracle.sample_gaussian(SEED, DOMAIN, FIRST_INDEX + row, DEGREE, *WIDE)
+    return oracle.sample_gaussian(SEED, DOMAIN, FIRST_INDEX + row, DEGREE, oracle.gaussian_table("wide"))
 
 
 def joined(count: int, rows: list[list[int]]) -> list[int]:

@@ -2,36 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import re
-from decimal import Context, Decimal, localcontext
-from fractions import Fraction
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
+import rlwe_oracle as oracle
 from he_core.arith import ring_numba, sample_numba
 from he_core.arith.gaussian_tables import gaussian_table
 
-ROOT = Path(__file__).parents[2]
-RFC_8439 = json.loads((ROOT / "tests/vectors/chacha20.json").read_text(encoding="ascii"))
-GAUSSIAN_SOURCE = ROOT / "cext/sample/gaussian_tables.c"
-
-
-def _load_oracle() -> ModuleType:
-    specification = importlib.util.spec_from_file_location("rlwe_oracle", ROOT / "tests/vectors/rlwe_oracle.py")
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
-
-
-oracle = _load_oracle()
+RFC_8439 = json.loads((Path(__file__).parents[1] / "vectors" / "chacha20.json").read_text(encoding="ascii"))
 
 SEED = bytes(range(100, 132))
 DEGREES = (32, 64, 128, 256)
@@ -111,8 +93,8 @@ def test_a_seed_may_be_bytes_or_a_read_only_array() -> None:
 def test_gaussians_agree_with_the_oracle(width: str, groups: int) -> None:
     out = np.full(64 * groups, 99, np.int8)
     sample_numba.sample_gaussian(out, SEED, groups, 2**40 + 1, width)
-    alias, threshold = (column.tolist() for column in gaussian_table(width))
-    assert out.tolist() == oracle.sample_gaussian(SEED, groups, 2**40 + 1, 64 * groups, alias, threshold)
+    table = oracle.gaussian_table(width)
+    assert out.tolist() == oracle.sample_gaussian(SEED, groups, 2**40 + 1, 64 * groups, table)
 
 
 @pytest.mark.parametrize("excess", [0, 1, -1])
@@ -128,41 +110,28 @@ def test_a_comparand_next_to_its_threshold_falls_on_the_right_side(
     monkeypatch.setattr(sample_numba, "gaussian_table", lambda width: (alias, threshold))
     out = np.empty(64, np.int8)
     sample_numba.sample_gaussian(out, SEED, 5, 6, f"at the comparands {excess}")
-    assert out.tolist() == oracle.sample_gaussian(SEED, 5, 6, 64, alias.tolist(), threshold.tolist())
+    table = oracle.AliasTable(alias.tolist(), threshold.tolist())
+    assert out.tolist() == oracle.sample_gaussian(SEED, 5, 6, 64, table)
 
 
-def units_of(alias: list[int], threshold: list[int]) -> list[int]:
-    """What a table makes of each magnitude, in units of 2^-70."""
-    units = [0] * 64
-    for column in range(64):
-        units[column] += threshold[column]
-        units[alias[column]] += 2**64 - threshold[column]
-    return units
+every_width = pytest.mark.parametrize("width", list(oracle.VARIANCES))
 
 
-@pytest.mark.parametrize(("width", "variance"), [("narrow", Fraction(81, 4)), ("wide", Fraction(81, 2))])
-def test_the_tables_are_the_gaussians_to_the_last_unit(width: str, variance: Fraction) -> None:
+def table_of(width: str) -> oracle.AliasTable:
+    return oracle.AliasTable(*(tuple(column.tolist()) for column in gaussian_table(width)))
+
+
+@every_width
+def test_the_tables_are_the_gaussians_to_the_last_unit(width: str) -> None:
     """No magnitude is more than a unit of 2^-70 from P(0) = rho(0) / S, P(m) = 2 rho(m) / S."""
-    alias, threshold = (column.tolist() for column in gaussian_table(width))
-    with localcontext(Context(prec=60)):
-        halved = Decimal(variance.denominator) / Decimal(2 * variance.numerator)
-        weights = [(2 if m else 1) * (-m * m * halved).exp() for m in range(200)]
-        ideal = [weight / sum(weights) * 2**70 for weight in weights]
-        assert all(abs(units - exact) < 1 for units, exact in zip(units_of(alias, threshold), ideal, strict=False))
-    assert sum(units_of(alias, threshold)) == 2**70
+    drawn, ideal = table_of(width).probabilities(), oracle.ideal_magnitudes(oracle.VARIANCES[width])
+    assert all(abs(mine - exact) * 2**70 < 1 for mine, exact in zip(drawn, ideal, strict=False))
+    assert sum(drawn) == 1
 
 
-@pytest.mark.skipif(not GAUSSIAN_SOURCE.exists(), reason="installed without the C sources")
-@pytest.mark.parametrize("width", ["narrow", "wide"])
+@every_width
 def test_the_tables_are_those_of_the_c_source(width: str) -> None:
-    body = GAUSSIAN_SOURCE.read_text(encoding="ascii").split(f"dcsfl_gaussian_{width} = {{")[1].split("};")[0]
-    aliases, slices = body.split(".threshold")
-    expected_alias = [int(number) for number in re.findall(r"\d+", aliases)]
-    byte_slices = np.array([int(number, 16) for number in re.findall(r"0x[0-9a-f]+", slices)], np.uint8)
-    expected_threshold = np.ascontiguousarray(byte_slices.reshape(8, 64).T).view(">u8").ravel()
-    alias, threshold = gaussian_table(width)
-    assert alias.tolist() == expected_alias
-    assert threshold.tolist() == expected_threshold.tolist()
+    assert table_of(width) == oracle.gaussian_table(width)
 
 
 def test_a_table_cannot_be_written_to() -> None:

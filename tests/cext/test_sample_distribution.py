@@ -7,15 +7,14 @@ that passes keeps passing. Every target draws the same, which test_sample_kernel
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from functools import lru_cache
-from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 from scipy.stats import chi2
+
+import rlwe_oracle as oracle
 
 native = pytest.importorskip("he_core._native", reason="installed without a C compiler", exc_type=ImportError)
 
@@ -25,18 +24,6 @@ ROWS, COLUMNS = 1_000, 4_096
 FALSE_ALARM = 1e-9
 DEVIATIONS = 6.11  # a normal variable exceeds it, up or down, with probability 1e-9
 
-
-def _load_oracle() -> ModuleType:
-    path = Path(__file__).parents[1] / "vectors" / "sample_oracle.py"
-    specification = importlib.util.spec_from_file_location(path.stem, path)
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
-
-
-oracle = _load_oracle()
 every_width = pytest.mark.parametrize("width", list(oracle.VARIANCES))
 
 

@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import re
+import runpy
 from fractions import Fraction
-from pathlib import Path
-from types import ModuleType
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+import rlwe_oracle as oracle
 
-
-def load(path: Path) -> ModuleType:
-    specification = importlib.util.spec_from_file_location(path.stem, path)
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
-
-
-oracle = load(ROOT / "tests" / "vectors" / "sample_oracle.py")
 every_width = pytest.mark.parametrize("width", list(oracle.VARIANCES))
 
 
@@ -34,20 +21,20 @@ def log2(value: Fraction) -> float:
 
 
 def distance(width: str) -> Fraction:
-    drawn = oracle.read_table(width).probabilities()
+    drawn = oracle.gaussian_table(width).probabilities()
     ideal = oracle.ideal_magnitudes(oracle.VARIANCES[width])
     drawn += [Fraction(0)] * (len(ideal) - len(drawn))
     return sum((abs(p - q) for p, q in zip(drawn, ideal, strict=True)), Fraction(0)) / 2
 
 
 def test_the_generator_makes_the_committed_file() -> None:
-    source, _ = load(ROOT / "cext" / "sample" / "generate_gaussian.py").make()
-    assert source == oracle.TABLES.read_text(encoding="ascii")
+    source, _ = runpy.run_path(str(oracle.GAUSSIAN_TABLES.with_name("generate_gaussian.py")))["make"]()
+    assert source == oracle.GAUSSIAN_TABLES.read_text(encoding="ascii")
 
 
 @every_width
 def test_every_probability_is_a_whole_number_of_units_and_they_sum_to_one(width: str) -> None:
-    table = oracle.read_table(width)
+    table = oracle.gaussian_table(width)
     assert all(0 <= threshold < 2**64 for threshold in table.threshold)
     assert all(0 <= alias < 64 for alias in table.alias)
     assert sum(table.probabilities()) == 1
@@ -55,7 +42,7 @@ def test_every_probability_is_a_whole_number_of_units_and_they_sum_to_one(width:
 
 @every_width
 def test_the_variance_is_sigma_squared(width: str) -> None:
-    drawn = oracle.read_table(width).probabilities()
+    drawn = oracle.gaussian_table(width).probabilities()
     variance = sum(p * m * m for m, p in enumerate(drawn))
     # At most 64 errors of a unit, each times 63^2, and the tail above 63.
     assert abs(variance - oracle.VARIANCES[width]) < Fraction(64 * 63**2, 2**70) + Fraction(1, 2**60)
@@ -63,7 +50,7 @@ def test_the_variance_is_sigma_squared(width: str) -> None:
 
 @every_width
 def test_the_distance_recomputed_is_the_one_in_the_files_header(width: str) -> None:
-    stated = re.search(rf"{width}: .*distance 2\^(-[\d.]+),", oracle.TABLES.read_text(encoding="ascii"))
+    stated = re.search(rf"{width}: .*distance 2\^(-[\d.]+),", oracle.GAUSSIAN_TABLES.read_text(encoding="ascii"))
     assert stated is not None
     assert log2(distance(width)) == pytest.approx(float(stated[1]), abs=0.006)
     assert distance(width) < Fraction(1, 2**67)
@@ -73,7 +60,7 @@ def test_the_distance_recomputed_is_the_one_in_the_files_header(width: str) -> N
 def test_no_other_units_are_nearer_to_the_ideal(width: str) -> None:
     """Moving one unit between any two magnitudes never helps; the distance is convex, so nothing else does either."""
     unit = Fraction(1, 2**70)
-    drawn = oracle.read_table(width).probabilities()
+    drawn = oracle.gaussian_table(width).probabilities()
     ideal = oracle.ideal_magnitudes(oracle.VARIANCES[width])[:64]
     errors = [p - q for p, q in zip(drawn, ideal, strict=True)]
     cheapest_gain = min(abs(error + unit) - abs(error) for error in errors)

@@ -8,16 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
-import sys
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
+import rlwe_oracle as oracle
 
-import rlwe_oracle as oracle  # noqa: E402 - the folder is no package
-
+OUTPUT = Path(__file__).with_name("rlwe.json")
 DEGREE = 2048
 KEY_ID = hashlib.sha256(b"vectors").digest()
 PARAMETERS = {"failure_bits": 64, "security_bits": 128}
@@ -38,25 +34,8 @@ SEEDS = [bytes(range(index, index + 32)) for index in (1, 101)]
 KEY_SEED, A_SEED = bytes(range(200, 232)), bytes(range(50, 82))
 
 
-def tables() -> dict[str, tuple[list[int], list[int]]]:
-    """width -> (alias, threshold), from the arrays of cext/sample/gaussian_tables.c."""
-    source = (HERE.parents[1] / "cext/sample/gaussian_tables.c").read_text(encoding="ascii")
-    found = {}
-    for width in ("narrow", "wide"):
-        body = re.search(rf"dcsfl_gaussian_{width} = (\{{.*?\}});", source, re.DOTALL)
-        assert body is not None
-        numbers = [int(number, 0) for number in re.findall(r"\b(?:0x[0-9a-f]+|\d+)\b", body[1])]
-        assert len(numbers) == 64 * 9
-        alias, slices = numbers[:64], [numbers[64 * s : 64 * (s + 1)] for s in range(1, 9)]
-        found[width] = (alias, [int.from_bytes(bytes(column), "big") for column in zip(*slices, strict=True)])
-    return found
-
-
-TABLES = tables()
-
-
 def gaussian(seed: bytes, domain: int, index: int = 0, width: str = "narrow") -> list[int]:
-    return oracle.sample_gaussian(seed, domain, index, DEGREE, *TABLES[width])
+    return oracle.sample_gaussian(seed, domain, index, DEGREE, oracle.gaussian_table(width))
 
 
 def product(transformed: list[int], small: list[int]) -> list[int]:
@@ -127,4 +106,4 @@ def make() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    (HERE / "rlwe.json").write_text(json.dumps(make(), indent=1) + "\n", encoding="ascii")
+    OUTPUT.write_text(json.dumps(make(), indent=1) + "\n", encoding="ascii")

@@ -3,7 +3,10 @@
 Nothing of the engine is imported, and everything follows a definition, not an algorithm. Sources:
 - ChaCha20: RFC 8439, sections 2.1 to 2.4.
 - streams and samplers: the contract `cext/sample/sample.h`. Walker's alias method: A. J. Walker, "An efficient method
-  for generating discrete random variables with general distributions", ACM TOMS 3(3), 1977.
+  for generating discrete random variables with general distributions", ACM TOMS 3(3), 1977. The tables are read from
+  `cext/sample/gaussian_tables.c`.
+- the Gaussians they stand for: P(x) in proportion to exp(-x^2 / (2 sigma^2)), by a Taylor series and powers in fixed
+  point.
 - ring, covering and rounding: the contract `cext/ring/ring.h`. The transform is the evaluation of a polynomial at the
   odd powers of psi, a 2N-th root of unity: P. Longa, M. Naehrig, CANS 2016, section 2.2. The product is schoolbook.
 - bits in bytes: `cext/pack/pack.h`, one little-endian bit stream.
@@ -14,10 +17,19 @@ product or transform at N = 2,048 takes about a second.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from functools import cache
 from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
 
 Q = 63 * 2**44 + 1
+
+GAUSSIAN_TABLES = Path(__file__).parents[2] / "cext" / "sample" / "gaussian_tables.c"
+VARIANCES = {"narrow": Fraction(81, 4), "wide": Fraction(81, 2)}
+"""Of the Gaussians, sigma^2 by width."""
 
 CONSTANTS = b"expand 32-byte k"
 GROUP = 64
@@ -81,24 +93,72 @@ def stream(seed: bytes, domain: int, index: int, byte_count: int, first_block: i
     return b"".join(chacha20_block(seed, first_block + i, nonce) for i in range(blocks))[:byte_count]
 
 
-def gaussian_samples(source: bytes, alias: Sequence[int], threshold: Sequence[int]) -> list[int]:
-    """The samples that source[576 g] makes, 64 g of them, by a table of 64 columns."""
+class AliasTable(NamedTuple):
+    """alias[64] and threshold[64]: column c yields c if its comparand is below threshold[c], else alias[c]."""
+
+    alias: Sequence[int]
+    threshold: Sequence[int]
+
+    def probabilities(self) -> list[Fraction]:
+        """Of the magnitudes 0..63: exactly what columns and comparands, all equally likely, come to."""
+        units = [0] * 64
+        for column, (alias, threshold) in enumerate(zip(self.alias, self.threshold, strict=True)):
+            units[column] += threshold
+            units[alias] += 2**64 - threshold
+        return [Fraction(unit, 64 * 2**64) for unit in units]
+
+
+@cache
+def gaussian_table(width: str) -> AliasTable:
+    """The table dcsfl_gaussian_`width` of the C source."""
+    source = GAUSSIAN_TABLES.read_text(encoding="ascii")
+    found = re.search(rf"dcsfl_gaussian_{width} = \{{\s*\.alias =(.*?)\.threshold =(.*?)\}};", source, re.DOTALL)
+    assert found is not None
+    alias = [int(text) for text in re.findall(r"\d+", found[1])]
+    slices = [int(text, 16) for text in re.findall(r"0x[0-9a-f]{2}", found[2])]
+    assert (len(alias), len(slices)) == (64, 8 * 64)
+    thresholds = [int.from_bytes(bytes(slices[column::64]), "big") for column in range(64)]
+    return AliasTable(tuple(alias), tuple(thresholds))
+
+
+def ideal_magnitudes(variance: Fraction, bits: int = 400, most: int = 200) -> list[Fraction]:
+    """P(|x| = m), m in [0, most), of the discrete Gaussian, in fixed point of `bits` bits.
+
+    base = exp(-1 / (2 sigma^2)) is summed as a series, and rho(m + 1) = rho(m) * base^(2m + 1). Errors stay below
+    2^-(bits - 20); what lies above `most` is below 2^-700 for the variances here.
+    """
+    one = 1 << bits
+    exponent = 1 / (2 * variance)
+    base, term, k = 0, Fraction(1), 0
+    while term * one >= 1:
+        base += (-1) ** k * int(term * one)
+        k += 1
+        term = term * exponent / k
+    rho, step, square = [one], base, base * base >> bits
+    for _ in range(1, most):
+        rho.append(rho[-1] * step >> bits)
+        step = step * square >> bits
+    weights = [rho[0], *(2 * value for value in rho[1:])]
+    total = sum(weights)
+    return [Fraction(weight, total) for weight in weights]
+
+
+def gaussian_samples(source: bytes, table: AliasTable) -> list[int]:
+    """The samples that source[576 g] makes, 64 g of them."""
     samples = []
     for group in range(0, len(source), GROUP_BYTES):
         slices = [source[group + GROUP * s : group + GROUP * (s + 1)] for s in range(9)]
         for drawn, *comparand_bytes in zip(*slices, strict=True):
             column = drawn % 64
-            comparand = int.from_bytes(comparand_bytes, "big")
-            magnitude = column if comparand < threshold[column] else alias[column]
+            below = int.from_bytes(comparand_bytes, "big") < table.threshold[column]
+            magnitude = column if below else table.alias[column]
             samples.append(-magnitude if drawn >= 128 else magnitude)
     return samples
 
 
-def sample_gaussian(
-    seed: bytes, domain: int, index: int, count: int, alias: Sequence[int], threshold: Sequence[int]
-) -> list[int]:
+def sample_gaussian(seed: bytes, domain: int, index: int, count: int, table: AliasTable) -> list[int]:
     """`count` samples, a multiple of 64, of a stream."""
-    return gaussian_samples(stream(seed, domain, index, count * 9), alias, threshold)
+    return gaussian_samples(stream(seed, domain, index, count * 9), table)
 
 
 def candidates(seed: bytes, domain: int, index: int) -> Iterator[int]:
@@ -130,6 +190,7 @@ def prime_factors(value: int) -> list[int]:
     return factors
 
 
+@cache
 def smallest_generator() -> int:
     """The least g whose powers are all of Z_q^*: none of its powers (q-1)/p is 1."""
     exponents = [(Q - 1) // prime for prime in prime_factors(Q - 1)]
@@ -147,17 +208,19 @@ def reversed_bits(index: int, degree: int) -> int:
     return sum((index >> i & 1) << (bits - 1 - i) for i in range(bits))
 
 
+def transform_at(poly: Sequence[int], index: int) -> int:
+    """Entry `index` of the transform: poly(psi^(2 r(index) + 1)), by Horner's rule."""
+    degree = len(poly)
+    point = pow(root(degree), 2 * reversed_bits(index, degree) + 1, Q)
+    value = 0
+    for coefficient in reversed(poly):
+        value = (value * point + coefficient) % Q
+    return value
+
+
 def transform(poly: Sequence[int]) -> list[int]:
-    """transformed[i] = poly(psi^(2 r(i) + 1)), by Horner's rule."""
-    degree, psi = len(poly), root(len(poly))
-    values = []
-    for i in range(degree):
-        point = pow(psi, 2 * reversed_bits(i, degree) + 1, Q)
-        value = 0
-        for coefficient in reversed(poly):
-            value = (value * point + coefficient) % Q
-        values.append(value)
-    return values
+    """All entries of the transform."""
+    return [transform_at(poly, index) for index in range(len(poly))]
 
 
 def inverse_transform(transformed: Sequence[int]) -> list[int]:
