@@ -6,6 +6,7 @@ key; `test_first_encryption` has them in, the others do not.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -115,6 +116,17 @@ def workload(
     engine_name: tuple[str, str], value_count: int, engine_of: Callable[..., tuple[Scheme, SecretBundle]]
 ) -> Workload:
     return Workload(*engine_of(*engine_name), value_count)
+
+
+def test_prepare(benchmark: BenchmarkFixture, workload: Workload, per_value: PerValue) -> None:
+    """What the encryptions and decryptions of a round share: for `rlwe`, the expansion of its public polynomials."""
+    w = workload
+    rounds = itertools.count(1)
+    w.run(benchmark, lambda: w.scheme.prepare(w.public, w.codec.shape, next(rounds)))
+    last = next(rounds)
+    words = w.scheme.decrypt(w.secret, w.scheme.encrypt(w.public, w.words, w.codec.shape, last), last)
+    np.testing.assert_array_equal(words, w.words)
+    per_value(w.value_count)
 
 
 def test_quantise(benchmark: BenchmarkFixture, workload: Workload, per_value: PerValue) -> None:

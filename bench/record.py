@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-EVERY_TARGET = ["bench/bench_rounds.py", "bench/bench_peer_tenseal.py"]
+EVERY_TARGET = ["bench/bench_rounds.py", "bench/bench_peer_tenseal.py", "bench/bench_threads.py"]
 STAGES = "bench/bench_pipeline.py"
 SELECTED_STAGES = (
     "1e6 and not paillier and not round_of_two"  # `make bench` has a million values of Paillier: an hour
@@ -28,7 +28,7 @@ SELECTED_STAGES = (
 FASTEST_TARGET_ONLY = ["bench/bench_peer_phe.py"]
 PARAMETERS = {
     "values": "uniform in [-0.05, 0.05), float32; 16-bit codes, clip limit 0.05, 8 clients at most",
-    "threads": "one, the process held to one processor",
+    "threads": "one, the process held to one processor, but for the groups named after threads",
     "figures": "median, least and most of the repetitions, scaled to a million values",
 }
 
