@@ -16,6 +16,7 @@ mean = he_core.Decryptor(scheme, scheme.secret_key(keys)).decrypt(total, codec, 
 
 from he_core import registry
 from he_core.aggregation import Aggregator
+from he_core.arith.kernels import kernel_target
 from he_core.codec import Codec, CodecShape
 from he_core.cost import CostLedger
 from he_core.decryptor import Decryptor
@@ -37,5 +38,6 @@ __all__ = [
     "Scheme",
     "SecretBundle",
     "create",
+    "kernel_target",
     "registry",
 ]

@@ -101,7 +101,9 @@ def run(
 def schemes() -> None:
     """List encryption schemes and backends: what can run here, what each protects, and why not if not."""
     table = Table(
-        "scheme", "backend", "here", "security", "trust", "what it is", title="encryption.scheme / .backend"
+        *("scheme", "backend", "here", "security", "trust", "what it is"),
+        title="encryption.scheme / .backend",
+        caption=f"kernels in use: {he_core.kernel_target()}",
     )
     for status in he_core.registry.default().statuses():
         found = status.capabilities

@@ -24,6 +24,7 @@ from typing import Any
 
 import yaml
 
+import he_core
 from trainer.config import Config, load
 from trainer.errors import RunFolderError
 
@@ -184,6 +185,7 @@ def environment() -> dict[str, Any]:
         "platform": platform.platform(),
         "cpu": _cpu(),
         "cores": len(os.sched_getaffinity(0)),
+        "kernels": he_core.kernel_target(),
         "commit": _commit(),
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }

@@ -147,8 +147,9 @@ class RlweKernels(CoefficientKernels, Protocol):
 
 @dataclass(frozen=True)
 class Kernels:
-    """One set of kernels: modules that hold the functions."""
+    """One set of kernels: modules that hold the functions. target: instruction set, such as "avx2", or "numba"."""
 
+    target: str
     fields: FieldKernels
     coefficients: CoefficientKernels
     codec: CodecKernels
@@ -164,6 +165,7 @@ def native() -> Kernels:
     """The C kernels. Raises ModuleNotFoundError where they were not built."""
     module = native_module()
     return Kernels(
+        target=module.target(),
         fields=cast(FieldKernels, module),
         coefficients=cast(CoefficientKernels, module),
         codec=cast(CodecKernels, module),
@@ -174,6 +176,7 @@ def native() -> Kernels:
 def portable() -> Kernels:
     """The numba kernels."""
     return Kernels(
+        target="numba",
         fields=cast(FieldKernels, importlib.import_module("he_core.arith.fields_numba")),
         coefficients=cast(CoefficientKernels, importlib.import_module("he_core.arith.coefficients_numba")),
         codec=cast(CodecKernels, importlib.import_module("he_core.arith.codec_numba")),
@@ -200,3 +203,8 @@ def choose_kernels() -> Kernels:
 
 
 KERNELS = choose_kernels()
+
+
+def kernel_target() -> str:
+    """Which kernels are in use: the C target that was chosen for this machine, such as "avx2", or "numba"."""
+    return KERNELS.target

@@ -42,6 +42,7 @@ def test_schemes_lists_every_registered_scheme_and_backend(cli: Any) -> None:
     assert len(statuses) >= 3
     for status in statuses:
         assert re.search(rf"│ {status.scheme} +│ {status.backend} +│", result.stdout)
+    assert f"kernels in use: {he_core.kernel_target()}" in result.stdout
     assert re.search(r"│ rlwe +│ native +│ yes +│ 128 bits", result.stdout)
     assert re.search(r"│ paillier +│ gmpy2 +│ yes +│ 128 bits", result.stdout)
     assert re.search(r"│ plain +│ numpy +│ yes +│ none", result.stdout)

@@ -110,7 +110,7 @@ def test_the_folder_alone_repeats_the_run(finished: Path, start: Any, what_remai
 def test_overrides_are_recorded_as_typed_and_the_environment_with_versions(finished: Path) -> None:
     assert "- training.rounds=3\n" in (finished / "overrides.yaml").read_text()
     environment = json.loads((finished / "environment.json").read_text())
-    assert {"torch", "numpy", "python", "cpu", "cores", "commit", "started"} <= set(environment)
+    assert {"torch", "numpy", "python", "cpu", "cores", "kernels", "commit", "started"} <= set(environment)
     assert environment["torch"].startswith("2.")
 
 
