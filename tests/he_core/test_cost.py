@@ -75,9 +75,10 @@ def test_stages_outside_the_pipeline_are_kept_but_not_totalled() -> None:
 
 def test_the_time_of_a_stage_is_wall_clock_nanoseconds() -> None:
     ledger = CostLedger()
+    before = time.perf_counter_ns()
     with ledger.stage("add", round=0, party="aggregation"):
         time.sleep(0.02)
-    assert 20_000_000 <= ledger.elapsed_ns(0) < 2_000_000_000
+    assert 20_000_000 <= ledger.elapsed_ns(0) <= time.perf_counter_ns() - before
 
 
 def test_threads_lose_no_counts() -> None:

@@ -1,4 +1,8 @@
-"""The noise of real sums at K_max against the planner's bound and its model, over 10^8 coefficients."""
+"""The noise of real sums at K_max against the planner's bound and its model, over 10^8 coefficients.
+
+Over the choice of seeds, correct samplers would be refused once in 3,000 by the bound (2^-34 a coefficient by the
+subgaussian estimate, 3e-12 by the normal one); the seeds are fixed, so a check that passes keeps passing.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,7 @@ from he_core.schemes.rlwe import Rlwe, RlweSecretKey
 
 Q = RlweParameters.MODULUS
 BATCH = 1_000_000  # coefficients
-FAILURE_BITS = 34  # exceeded by one coefficient in 2^34: by any of 10^8 with a chance below 1 in 100
+FAILURE_BITS = 34  # exceeded by one coefficient in 2^34 at most
 
 
 @dataclass
@@ -76,9 +80,13 @@ def noise_of(
     ("bits", "k_max", "coefficients"),
     [pytest.param(16, 8, 100_000_000, id="default-1e8"), pytest.param(9, 3, 10_000_000, id="4-fields-1e7")],
 )
-def test_noise_at_k_max_keeps_the_bound_and_has_the_models_variance(bits: int, k_max: int, coefficients: int) -> None:
+def test_noise_at_k_max_keeps_the_bound_and_has_the_models_variance(
+    bits: int, k_max: int, coefficients: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entropy = np.random.default_rng(2).bytes
+    monkeypatch.setattr("secrets.token_bytes", entropy)
     parameters, arithmetic = RlweParameters(), RingArithmetic("chosen here", KERNELS.rlwe, threads=2)
-    scheme = Rlwe(parameters, arithmetic)
+    scheme = Rlwe(parameters, arithmetic, entropy=entropy)
     fields = plan(parameters, CodecShape(bits, k_max, BATCH)).fields_per_coefficient
     shape = CodecShape(bits, k_max, BATCH * fields)
     layout = plan(parameters, shape)

@@ -82,6 +82,7 @@ def replay(vectors: dict[str, Any]) -> Callable[[int], bytes]:
     return entropy
 
 
+@pytest.mark.slow
 def test_the_vectors_are_what_their_generator_makes() -> None:
     assert generate_paillier.document() == (HERE / "paillier.json").read_text(encoding="ascii")
 
