@@ -286,6 +286,7 @@ def test_a_run_that_diverged_goes_on_from_its_last_good_round_with_other_setting
 # --- disks ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_does_not_fit_on_the_disk_costs_its_round_alone(
     command: Any, quick: tuple[str, ...], quick_config: Any, start: Any, what_remains: Any, tmp_path: Path
 ) -> None:
