@@ -1,155 +1,9 @@
 /*
- * Every target of cext/bigint that runs here against the slow numbers of oracle.h: sizes of n and of its factors over
- * the range of keys, values at the ends of what the contracts allow, buffers of the exact size.
+ * Products, tables and bytes of every target of cext/bigint that runs here against the slow numbers of oracle.h: sizes
+ * of n and of its factors over the range of keys, values at the ends of what the contracts allow, buffers of the exact
+ * size.
  */
-#include <stdio.h>
-#include <stdlib.h>
-
-#include "../bigint/exponent.h"
-#include "../bigint/limbs.h"
-#include "../cpu.h"
-#include "../dispatch.h"
-#include "oracle.h"
-
-static unsigned failures = 0;
-static unsigned comparisons = 0;
-
-struct context {
-    const char *target;
-    const struct dcsfl_bigint_kernels *kernels;
-    size_t bits;
-    struct dcsfl_modulus modulus;
-    struct number n, square, r; /* r = 2^(limb_bits * limbs) */
-    uint64_t *constants, *scratch;
-};
-
-static void expect(const struct context *c, int holds, const char *claim, size_t lane) {
-    comparisons++;
-    if (holds)
-        return;
-    failures++;
-    (void)fprintf(stderr, "%s: %s (%zu bits, lane %zu)\n", c->target, claim, c->bits, lane);
-}
-
-/* Words at the alignment of the kernels' arrays, and nothing after them. */
-static uint64_t *allocate(size_t words) {
-    const size_t bytes = words * sizeof(uint64_t);
-    void *memory = bytes % DCSFL_BIGINT_ALIGNMENT == 0 ? aligned_alloc(DCSFL_BIGINT_ALIGNMENT, bytes) : malloc(bytes);
-
-    if (memory == NULL) {
-        (void)fprintf(stderr, "out of memory\n");
-        exit(2);
-    }
-    memset(memory, 0xa5, bytes);
-    return (uint64_t *)memory;
-}
-
-/* Marsaglia's xorshift64: repeatable values, no more is needed here. */
-static uint64_t next_random(void) {
-    static uint64_t seed = 0x9e3779b97f4a7c15U;
-
-    seed ^= seed << 13;
-    seed ^= seed >> 7;
-    seed ^= seed << 17;
-    return seed;
-}
-
-static struct number random_below(const struct number *bound) {
-    struct number a = {.words = bound->words};
-
-    for (size_t i = 0; i < a.words; i++)
-        a.word[i] = (uint32_t)(next_random() >> 32);
-    trim(&a);
-    return modulo(&a, bound);
-}
-
-/* 0, 1, n - 1, n, the largest below factor * n, then at random; `which` counts on. */
-static struct number edge_below(const struct context *c, uint32_t factor, size_t which) {
-    const struct number one = small_number(1), times = small_number(factor);
-    struct number bound = multiply(&c->n, &times), value = c->n;
-
-    switch (which % 7) {
-    case 0:
-        return small_number(0);
-    case 1:
-        return one;
-    case 2:
-        subtract_from(&value, &one);
-        return value;
-    case 3:
-        return factor == 1 ? one : value;
-    case 4:
-        subtract_from(&bound, &one);
-        return bound;
-    default:
-        return random_below(&bound);
-    }
-}
-
-static void open_modulus(struct context *c, const struct number *n) {
-    const size_t limbs = dcsfl_limbs_for(c->kernels, c->bits), exponent = limbs * c->kernels->limb_bits;
-    const struct number one = small_number(1), two = small_number(2);
-    struct number lift, negative, inverse = one, rest;
-    uint64_t *at;
-
-    c->n = *n;
-    c->square = multiply(n, n);
-    c->r = power_of_two(exponent);
-    rest = modulo(&c->r, n);
-    lift = add(n, &one);
-    subtract_from(&lift, &rest);
-    negative = c->r;
-    subtract_from(&negative, n);
-    /* Newton: x <- x (2 + x * negative) mod R doubles the digits of -1/negative = 1/n mod R. */
-    for (size_t digits = 1; digits < exponent; digits *= 2) {
-        struct number step = multiply(&inverse, &negative);
-        step = add(&step, &two);
-        cut(&step, exponent);
-        inverse = multiply(&inverse, &step);
-        cut(&inverse, exponent);
-    }
-    rest = c->r;
-    subtract_from(&rest, &inverse);
-    at = c->constants = allocate(4 * limbs);
-    to_limbs(n, at, limbs, 1, c->kernels->limb_bits);
-    to_limbs(&lift, at + limbs, limbs, 1, c->kernels->limb_bits);
-    to_limbs(&negative, at + 2 * limbs, limbs, 1, c->kernels->limb_bits);
-    to_limbs(&rest, at + 3 * limbs, limbs, 1, c->kernels->limb_bits);
-    c->modulus = (struct dcsfl_modulus){limbs, at, at + limbs, at + 2 * limbs, at + 3 * limbs};
-    c->scratch = allocate(dcsfl_scratch_words(c->kernels, limbs));
-}
-
-static void close_modulus(struct context *c) {
-    free(c->scratch);
-    free(c->constants);
-}
-
-static void put_lane(const struct context *c, uint64_t *out, const struct number *a, size_t limbs, size_t lane) {
-    to_limbs(a, out + lane, limbs, c->kernels->lanes, c->kernels->limb_bits);
-}
-
-static struct number lane_of(const struct context *c, const uint64_t *in, size_t limbs, size_t lane) {
-    return from_limbs(in + lane, limbs, c->kernels->lanes, c->kernels->limb_bits);
-}
-
-/* low + high * n mod n^2, of two halves of `limbs` limbs. */
-static struct number value_of(const struct context *c, const uint64_t *element, size_t lane) {
-    const size_t limbs = c->modulus.limbs;
-    const struct number low = lane_of(c, element, limbs, lane);
-    const struct number high = lane_of(c, element + limbs * c->kernels->lanes, limbs, lane);
-    struct number sum = multiply(&high, &c->n);
-
-    sum = add(&sum, &low);
-    return modulo(&sum, &c->square);
-}
-
-static int below(const struct context *c, const struct number *a, uint32_t factor, uint32_t more) {
-    const struct number times = small_number(factor), rest = small_number(more);
-    struct number bound = multiply(&c->n, &times);
-
-    bound = add(&bound, &rest);
-    return compare(a, &bound) < 0;
-}
+#include "bigint_check.h"
 
 /* --- products ----------------------------------------------------------------------------------------------------- */
 
@@ -206,17 +60,6 @@ static void check_products(const struct context *c) {
     free(out);
     free(right);
     free(left);
-}
-
-/* y0 (1 + v n) of a factor, x0 (1 + s n) + w n of a state, mod n^2. */
-static struct number value_of_state(const struct context *c, const struct number *x0, const struct number *s,
-                                    const struct number *w) {
-    struct number sum = multiply(x0, s);
-
-    sum = add(&sum, w);
-    sum = multiply(&sum, &c->n);
-    sum = add(&sum, x0);
-    return modulo(&sum, &c->square);
 }
 
 static void check_advance(const struct context *c) {
@@ -369,99 +212,6 @@ static void check_canonical(const struct context *c) {
     free(element);
 }
 
-/* --- powers ------------------------------------------------------------------------------------------------------- */
-
-static struct number power_modulo(const struct number *base, uint32_t exponent, const struct number *m) {
-    struct number power = small_number(1);
-
-    for (unsigned bit = 32; bit-- > 0;) {
-        power = multiply_modulo(&power, &power, m);
-        if ((exponent >> bit & 1) != 0)
-            power = multiply_modulo(&power, base, m);
-    }
-    return power;
-}
-
-/* One lane of a number mod n^2 in n-adic form. */
-static void put_element(const struct context *c, uint64_t *out, const struct number *a) {
-    const size_t limbs = c->modulus.limbs;
-    struct number low, high = divide(a, &c->n, &low);
-
-    to_limbs(&low, out, limbs, 1, c->kernels->limb_bits);
-    to_limbs(&high, out + limbs, limbs, 1, c->kernels->limb_bits);
-}
-
-static void check_power(const struct context *c, uint32_t exponent, unsigned bits) {
-    const size_t limbs = c->modulus.limbs, lanes = c->kernels->lanes, words = dcsfl_element_words(c->kernels, limbs);
-    uint64_t *workspace = allocate(DCSFL_POWER_ELEMENTS * words + dcsfl_scratch_words(c->kernels, limbs));
-    uint64_t *element = allocate(words), *one = allocate(2 * limbs), *number = allocate(limbs);
-    const struct number base = random_below(&c->square), r = modulo(&c->r, &c->square);
-    const struct number shifted = multiply_modulo(&base, &r, &c->square), e = small_number(exponent);
-    struct number expected = power_modulo(&base, exponent, &c->square);
-
-    put_element(c, one, &shifted);
-    dcsfl_limbs_spread(c->kernels, element, one, 2 * limbs);
-    put_element(c, one, &r);
-    to_limbs(&e, number, limbs, 1, c->kernels->limb_bits);
-    dcsfl_power(c->kernels, &c->modulus, workspace, element, number, bits, one);
-    expected = multiply_modulo(&expected, &r, &c->square);
-    for (size_t lane = 0; lane < lanes; lane++) {
-        const struct number got = value_of(c, element, lane);
-        expect(c, compare(&got, &expected) == 0, "a power agrees with the oracle", lane);
-    }
-    free(number);
-    free(one);
-    free(element);
-    free(workspace);
-}
-
-/* base^e by a table, for exponents of 3 bytes: 0, 1, the largest, then at random. n must be prime to 2 = base. */
-static void check_fixed_base(const struct context *c, unsigned window_bits) {
-    const struct dcsfl_bigint_kernels *kernels = c->kernels;
-    const size_t limbs = c->modulus.limbs, digits = dcsfl_fixed_base_digits(24, window_bits), part = limbs * kernels->lanes;
-    const size_t words = dcsfl_element_words(kernels, limbs), count = kernels->picks + 3;
-    const size_t groups = (count + kernels->lanes - 1) / kernels->lanes;
-    const struct number one = small_number(1), two = small_number(2), r = modulo(&c->r, &c->square);
-    const size_t row_bytes = dcsfl_fixed_base_row_bytes(kernels, limbs, window_bits);
-    uint64_t *workspace = allocate(DCSFL_BUILD_ELEMENTS * words + dcsfl_scratch_words(kernels, limbs));
-    uint64_t *rows = allocate(digits * row_bytes / sizeof *rows), *constants = allocate(8 * limbs);
-    uint64_t *states = allocate(groups * dcsfl_state_words(kernels, limbs));
-    const struct dcsfl_base base = {constants, constants + 2 * limbs, constants + 4 * limbs, constants + 6 * limbs};
-    const struct dcsfl_fixed_base table = {digits, window_bits, (const uint8_t *)rows};
-    struct number half = add(&c->n, &one), rest, a;
-    uint8_t *exponents = malloc(3 * count);
-
-    if (exponents == NULL)
-        exit(2);
-    for (size_t i = 0; i < 3 * count; i++)
-        exponents[i] = i < 3 ? 0 : i < 6 ? i == 3 : i < 9 ? 0xff : (uint8_t)next_random();
-    half = divide(&half, &two, &rest); /* 1/2 mod n */
-    a = multiply_modulo(&two, &r, &c->square);
-    put_element(c, constants, &a);
-    a = multiply_modulo(&half, &r, &c->n);
-    put_element(c, constants + 2 * limbs, &a);
-    put_element(c, constants + 4 * limbs, &r);
-    a = multiply_modulo(&r, &r, &c->square);
-    put_element(c, constants + 6 * limbs, &a);
-    dcsfl_fixed_base_build(kernels, &c->modulus, workspace, (uint8_t *)rows, digits, window_bits, &base);
-    dcsfl_fixed_base_power(kernels, &c->modulus, workspace, states, &table, exponents, 3, count);
-    for (size_t i = 0; i < count; i++) {
-        const uint64_t *state = states + i / kernels->lanes * 3 * part;
-        const size_t lane = i % kernels->lanes;
-        const uint32_t exponent = exponents[3 * i] | (uint32_t)exponents[3 * i + 1] << 8 |
-                                  (uint32_t)exponents[3 * i + 2] << 16;
-        const struct number x0 = lane_of(c, state, limbs, lane), w = lane_of(c, state + part, limbs, lane);
-        const struct number s = lane_of(c, state + 2 * part, limbs, lane), got = value_of_state(c, &x0, &s, &w);
-        const struct number expected = power_modulo(&two, exponent, &c->square);
-        expect(c, compare(&got, &expected) == 0, "a power of a fixed base agrees with the oracle", i);
-    }
-    free(exponents);
-    free(states);
-    free(constants);
-    free(rows);
-    free(workspace);
-}
-
 /* --- all ---------------------------------------------------------------------------------------------------------- */
 
 static void check_modulus(struct context *c, const struct number *n) {
@@ -492,20 +242,6 @@ static void check_size(struct context *c) {
     check_modulus(c, &n);
 }
 
-static void check_powers(struct context *c) {
-    struct number top = power_of_two(c->bits - 1), n = random_below(&top);
-
-    n.word[0] |= 1;
-    n = add(&n, &top);
-    open_modulus(c, &n);
-    for (unsigned window_bits = DCSFL_MIN_WINDOW_BITS; window_bits <= DCSFL_MAX_WINDOW_BITS; window_bits += 2)
-        check_fixed_base(c, window_bits);
-    check_power(c, 0, 20);
-    check_power(c, 0xfedcb, 20);
-    check_power(c, 0x12345, 23);
-    close_modulus(c);
-}
-
 static void check_kernels(const char *name, const struct dcsfl_bigint_kernels *kernels) {
     static const size_t sizes[] = {1024, 1152, 1536, 2048, 2304, 3072, 8192};
     static struct context context;
@@ -518,28 +254,9 @@ static void check_kernels(const char *name, const struct dcsfl_bigint_kernels *k
     }
     for (unsigned window_bits = DCSFL_MIN_WINDOW_BITS; window_bits <= DCSFL_MAX_WINDOW_BITS; window_bits++)
         check_table(&context, 11, window_bits);
-    context.bits = 1024;
-    check_powers(&context);
     (void)printf("%s: checked\n", name);
 }
 
-/* An argument names the one target to check, as emulate_avx512.sh needs it: the others run natively. */
 int main(int argc, char **argv) {
-    const char *only = argc > 1 ? argv[1] : NULL;
-    const uint32_t features = dcsfl_cpu_features();
-    size_t target_count;
-    const struct dcsfl_target *targets = dcsfl_targets(&target_count);
-
-    for (size_t t = 0; t < target_count; t++) {
-        if (only != NULL && strcmp(only, targets[t].name) != 0)
-            continue;
-        if (dcsfl_target_runs(&targets[t], features))
-            check_kernels(targets[t].name, targets[t].bigint);
-        else
-            (void)printf("%s: does not run here\n", targets[t].name);
-    }
-    if (only == NULL || strcmp(only, "words") == 0)
-        check_kernels("words", &dcsfl_bigint_words); /* what portable is where there is no SSE2 */
-    (void)printf("%u comparisons, %u failures\n", comparisons, failures);
-    return failures != 0 || comparisons == 0;
+    return check_targets(check_kernels, argc > 1 ? argv[1] : NULL);
 }
