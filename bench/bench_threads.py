@@ -17,7 +17,7 @@ from he_core.packing import Words
 PerValue = Callable[..., None]
 THREADS = (1, 2)
 # rlwe: enough polynomials that starting the threads does not show; paillier: a few blocks of ciphertexts a thread.
-VALUES = {"rlwe": 4_000_000, "paillier": 161 * 256}
+VALUES = {"rlwe": 4_000_000, "paillier": 161 * 64}
 FEW = {"rlwe": 10_000, "paillier": 161 * 3}
 HERE = [
     (status.scheme, status.backend)
