@@ -177,7 +177,7 @@ def summarise(row: Row) -> str:
     """Loss, metrics and encryption's share of a round, in a line."""
     scores = row["evaluation"]["mean"]
     figures = "  ".join(f"{name} {value:.3f}" for name, value in scores.items() if "/" not in name)
-    return f"loss {row['train_loss_mean']:.3f}  {figures}  encryption {row['encryption_share']:.0%} of the time"
+    return f"loss {row['train_loss_mean']:.3f}  {figures}  encryption {row['encryption_share']:.1%} of the time"
 
 
 def display_for(form: str, console: Console) -> Display:

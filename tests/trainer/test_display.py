@@ -42,7 +42,7 @@ def test_a_plain_line_has_round_loss_metric_share_and_time() -> None:
     display.begin(0, 12, 8)
     display.batch("hospital-1", 0.5)
     display.round_done(ROW)
-    assert out.getvalue() == "round 2/12  loss 1.235  dice 0.500  encryption 27% of the time  3.1 s\n"
+    assert out.getvalue() == "round 2/12  loss 1.235  dice 0.500  encryption 27.1% of the time  3.1 s\n"
 
 
 def test_json_lines_are_the_rows(capsys: pytest.CaptureFixture[str]) -> None:
@@ -60,7 +60,7 @@ def test_the_log_gets_the_lines_whatever_is_shown(capsys: pytest.CaptureFixture[
         display.begin(0, 12, 8)
         display.batch("hospital-1", 0.5)
         display.round_done(ROW)
-    assert logged == ["a note", "round 2/12  loss 1.235  dice 0.500  encryption 27% of the time  3.1 s"]
+    assert logged == ["a note", "round 2/12  loss 1.235  dice 0.500  encryption 27.1% of the time  3.1 s"]
     assert json.loads(capsys.readouterr().out) == ROW
 
 
@@ -100,7 +100,7 @@ def test_on_a_terminal_bars_show_loss_dice_and_the_share_of_encryption(
     assert process.returncode == 0, shown
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
     for pattern in (
-        r"rounds +[━╸╺ ]+ 2/2 +loss \d\.\d{3}  dice 0\.\d{3}  encryption \d+% of the time",
+        r"rounds +[━╸╺ ]+ 2/2 +loss \d\.\d{3}  dice 0\.\d{3}  encryption \d+\.\d% of the time",
         r"batches +[━╸╺ ]+ \d+/48",
         r"hospital-\d  loss \d\.\d{3}",
         r"round 2/2  loss",
@@ -129,5 +129,5 @@ def test_what_is_not_a_terminal_gets_no_control_characters(cli: Any, quick: tupl
     lines = [line for line in result.stderr.splitlines() if line.startswith("round ")]
     assert len(lines) == 2
     assert re.fullmatch(
-        r"round 2/2  loss \d\.\d{3}  dice \d\.\d{3}  encryption \d+% of the time  \d+\.\d s", lines[1]
+        r"round 2/2  loss \d\.\d{3}  dice \d\.\d{3}  encryption \d+\.\d% of the time  \d+\.\d s", lines[1]
     )
