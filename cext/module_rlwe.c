@@ -7,8 +7,6 @@
 #include "sample/sample.h"
 #include "wipe.h"
 
-#define MODULUS_BITS 50
-
 /* What both functions take besides their vectors: public, but for the factor. close_masks() after open_masks(). */
 struct open_masks {
     Py_buffer polynomials; /* uint64[L, N] */
@@ -128,9 +126,9 @@ static PyObject *encrypt_polynomials(PyObject *module, PyObject *args, PyObject 
         goto close_out;
     if (open_masks(&opened, module, target->ring, polynomials, factor, (size_t)words.shape[0]) < 0)
         goto close_errors;
-    if ((size_t)out.len != dcsfl_coefficient_bytes((size_t)words.shape[0], MODULUS_BITS - opened.scale.dropped_bits)) {
+    if ((size_t)out.len != dcsfl_coefficient_bytes((size_t)words.shape[0], DCSFL_Q_BITS - opened.scale.dropped_bits)) {
         PyErr_Format(PyExc_ValueError, "out has %zd bytes, expected %zu", out.len,
-                     dcsfl_coefficient_bytes((size_t)words.shape[0], MODULUS_BITS - opened.scale.dropped_bits));
+                     dcsfl_coefficient_bytes((size_t)words.shape[0], DCSFL_Q_BITS - opened.scale.dropped_bits));
     } else if (check_streams(&errors, opened.polynomials.shape[0]) == 0 &&
                dcsfl_py_check_apart(&out, &words, "words") == 0 &&
                dcsfl_py_check_apart(&out, &errors.seed, "seed") == 0 &&

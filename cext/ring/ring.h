@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #define DCSFL_Q ((UINT64_C(63) << 44) + 1)
+#define DCSFL_Q_BITS 50
 #define DCSFL_RING_MIN_LOG2_DEGREE 5
 #define DCSFL_RING_MAX_LOG2_DEGREE 12
 #define DCSFL_RING_MAX_DEGREE (1 << DCSFL_RING_MAX_LOG2_DEGREE)

@@ -7,8 +7,6 @@
 #include "../verify.h"
 #include "../wipe.h"
 
-#define MODULUS_BITS 50
-
 /* What one polynomial needs besides its input and output. Secret: wiped before it is freed. */
 struct workspace {
     struct dcsfl_ring_factor factor;
@@ -34,7 +32,7 @@ int dcsfl_rlwe_encrypt(const struct dcsfl_target *target, const struct dcsfl_rlw
                        const struct dcsfl_ring_scale *scale, const struct dcsfl_stream *errors, uint8_t *out,
                        const uint64_t *words, size_t count) {
     const size_t degree = dcsfl_ring_degree(masks->ring);
-    const unsigned width = MODULUS_BITS - scale->dropped_bits;
+    const unsigned width = DCSFL_Q_BITS - scale->dropped_bits;
     const uint64_t word_limit = UINT64_C(1) << scale->plaintext_bits;
     struct dcsfl_stream stream = *errors;
     struct workspace *space = open_workspace(target, masks);

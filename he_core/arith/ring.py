@@ -18,7 +18,6 @@ from he_core.planner import LARGEST_SAMPLE, RlwePlan, coefficient_width, part_by
 
 SEED_BYTES = 32
 Q = RlweParameters.MODULUS
-SPARE_BITS = 44  # q = 63 * 2^44 + 1
 
 # Domains keep the streams of one seed apart; the index counts polynomials.
 KEY_SECRET, KEY_ERRORS = 1, 2  # of a key pair's seed
