@@ -39,6 +39,14 @@ class SchemeParameters(ABC):
                 raise UnknownNameError(f"parameter of scheme {cls.scheme!r}:", name, known)
         return cls(**literal)
 
+    @classmethod
+    def at_strength(cls: type[P], security_bits: int) -> P:
+        """The defaults, strengthened to `security_bits` where they are weaker and the scheme can be.
+
+        What cannot be that strong comes back as strong as its defaults: the caller compares.
+        """
+        return cls()
+
     def as_dict(self) -> dict[str, Any]:
         """The literal these parameters came from, every value given."""
         return asdict(self)
@@ -100,6 +108,12 @@ class PaillierParameters(SchemeParameters):
         if self.modulus_bits > 8192 or self.modulus_bits % 256:
             raise ParameterError("modulus_bits", self.modulus_bits, "must be a multiple of 256, at most 8192")
 
+    @classmethod
+    def at_strength(cls, security_bits: int) -> PaillierParameters:
+        default = cls()
+        strong = [size for size, bits in FACTORING_STRENGTH.items() if bits >= security_bits]
+        return cls(max(default.modulus_bits, min(strong))) if strong else default
+
     @property
     def security_bits(self) -> int:
         return max(bits for size, bits in FACTORING_STRENGTH.items() if size <= self.modulus_bits)
@@ -135,6 +149,12 @@ class RlweParameters(SchemeParameters):
             )
         if not 64 <= self.failure_bits <= 128:
             raise ParameterError("failure_bits", self.failure_bits, "must be in [64, 128]")
+
+    @classmethod
+    def at_strength(cls, security_bits: int) -> RlweParameters:
+        default = cls()
+        strong = [strength for _, strength in LATTICE_MODULUS_BITS if strength >= security_bits]
+        return cls(max(default.security_bits, min(strong))) if strong else default
 
     @property
     def degree(self) -> int:
