@@ -78,7 +78,7 @@ def run(
       dcsfl-train run training.task=restoration network.name=redcnn network.channels=16
       dcsfl-train run --resume runs/demo/20260131-120000
     """
-    with errors_in_a_line(), terminated_as_interrupted():
+    with errors_in_a_line("stopped before training"), terminated_as_interrupted():
         if resume is not None and "=" in resume and not Path(resume).exists():
             overrides, resume = (resume, *overrides), ""  # click took the first override for the folder
         if resume is not None and into is not None:

@@ -16,13 +16,16 @@ console = Console(stderr=True)
 
 
 @contextmanager
-def errors_in_a_line() -> Iterator[None]:
-    """Our own errors end the program with their message and status 1; anything else is a bug and keeps its trace."""
+def errors_in_a_line(stopped: str = "stopped") -> Iterator[None]:
+    """Our own errors end the program with their message and status 1; anything else is a bug and keeps its trace.
+
+    stopped: what is said after Ctrl-C or SIGTERM.
+    """
     try:
         yield
     except (TrainerError, HeCoreError) as error:
         console.print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
         sys.exit(FAILED)
     except KeyboardInterrupt:
-        console.print("stopped before training")
+        console.print(stopped)
         sys.exit(INTERRUPTED)

@@ -7,6 +7,7 @@ measured: vectors are cut into ciphertexts of one size each, so beyond the first
 from __future__ import annotations
 
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from he_core import Aggregator, Codec, CostLedger, Decryptor, Encryptor, Scheme
 
 BUDGET_SECONDS = 2.0
-SMALLEST, GROWTH = 16, 8  # values in the first update, and times as many in the next
+SMALLEST, GROWTH = 16, 8  # values in the first update, if no more fill a plaintext; times as many in the next
 LARGEST = 1 << 20  # values in an update: from there on the line is straight, and memory is the user's
 REPETITIONS = 5
 POINTS = 3  # sizes that a line goes through
@@ -42,10 +43,11 @@ what a key keeps, such as tables; the second's other stages are those of any lat
 
 @dataclass(frozen=True)
 class Line:
-    """fixed + per_value * values, in seconds; neither is negative."""
+    """fixed + per_value * values, in seconds; neither is negative. is_bound: the cost is that at most."""
 
     fixed: float
     per_value: float
+    is_bound: bool = False
 
     def at(self, value_count: int) -> float:
         return self.fixed + self.per_value * value_count
@@ -60,7 +62,7 @@ class Line:
         counts = np.array([count for count, _ in points], float)
         seconds = np.array([max(cost, 1e-9) for _, cost in points])
         if seconds[-1] < FLAT * seconds[0]:
-            return cls(0.0, float(seconds[-1] / counts[-1]))
+            return cls(0.0, float(seconds[-1] / counts[-1]), is_bound=True)
         x, one = counts / seconds, 1 / seconds
         determinant = (x @ x) * (one @ one) - (x @ one) ** 2
         per_value = ((one @ one) * x.sum() - (x @ one) * one.sum()) / determinant
@@ -156,7 +158,8 @@ def calibrate(
     begun = time.perf_counter()
     rounds = _Rounds(scheme, codec)
     last = min(codec.value_count, largest)
-    size = min(SMALLEST, last)
+    word_count = scheme.plaintext(codec.shape).word_count
+    size = min(max(SMALLEST, bisect_right(range(last), 1, key=word_count) - 1), last)
     rounds.run(size)
     started = time.perf_counter()
     measured: dict[int, list[dict[str, float]]] = {}

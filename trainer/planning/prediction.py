@@ -23,7 +23,8 @@ class Prediction:
     """A round as its slowest path goes: clients work at the same time, the server adds them one after another.
 
     add_seconds: everything the server does. setup_seconds: once, before the first round. largest_measured: values in
-    the largest update that the seconds were measured on.
+    the largest update that the seconds were measured on. is_bound: that was too small to tell how they grow, and they
+    are what it takes at most.
     """
 
     encrypt_seconds: float
@@ -36,6 +37,7 @@ class Prediction:
     value_count: int
     setup_seconds: float
     largest_measured: int
+    is_bound: bool
 
     @property
     def total_seconds(self) -> float:
@@ -63,8 +65,8 @@ class Prediction:
         """A flat, JSON-able row."""
         names = ("encrypt", "upload", "add", "download", "decrypt", "total", "setup")
         row: dict[str, Any] = {f"{name}_seconds": getattr(self, f"{name}_seconds") for name in names}
-        others = ("upload_bytes", "download_bytes", "total_bytes", "bits_per_value", "expansion", "largest_measured")
-        return row | {name: getattr(self, name) for name in others}
+        sizes = ("upload_bytes", "download_bytes", "total_bytes", "bits_per_value", "expansion")
+        return row | {name: getattr(self, name) for name in (*sizes, "largest_measured", "is_bound")}
 
 
 def predict(workload: Workload, scheme: Scheme, calibration: Calibration) -> Prediction:
@@ -74,6 +76,7 @@ def predict(workload: Workload, scheme: Scheme, calibration: Calibration) -> Pre
     download_bytes = frame.frame_bytes(payload_bytes, workload.clients)
     count, clients = workload.codec.value_count, workload.clients
     step = {name: line.at(count) for name, line in calibration.lines.items()}
+    slowest = max(step, key=lambda name: step[name])
     return Prediction(
         encrypt_seconds=step["encrypt"],
         upload_seconds=8 * upload_bytes / workload.bits_per_second,
@@ -85,4 +88,5 @@ def predict(workload: Workload, scheme: Scheme, calibration: Calibration) -> Pre
         value_count=count,
         setup_seconds=calibration.setup_seconds,
         largest_measured=calibration.largest,
+        is_bound=calibration.lines[slowest].is_bound and count > calibration.largest,
     )

@@ -18,7 +18,7 @@ from trainer.planning.survey import Progress as Report
 
 ASSUMED = (
     "a round's slowest path: clients work at the same time on machines like this one, each on a line of its own; "
-    "the server's line is faster than theirs all together"
+    "the server's line is faster than theirs all together. < where it was too slow to measure how it grows"
 )
 
 
@@ -57,32 +57,28 @@ def print_plan(
 
 def _costs(workload: Workload, candidates: Sequence[Candidate], recommendation: Recommendation) -> Table:
     table = Table(
-        *("scheme", "backend"),
+        "scheme",
         title=f"a round of {workload.clients} clients, {workload.codec.value_count:,} values each, "
         f"{workload.codec.bits} bits a value, lines of {workload.bits_per_second / 1e6:g} Mbit/s",
         caption=ASSUMED,
     )
     sums = f"add all {workload.clients}"
-    for name in ("encrypt", "upload", sums, "download", "decrypt", "round", "bytes up", "bits a value", "x float32"):
+    for name in ("encrypt", "upload", sums, "download", "decrypt", "round", "bytes up", "bits a value (of 32)"):
         table.add_column(name, justify="right")
-    table.add_column("set-up, once", justify="right")
     for candidate in candidates:
         prediction = candidate.prediction
         if prediction is None:
             continue
         table.add_row(
-            candidate.scheme,
-            candidate.backend,
+            f"{candidate.scheme}, {candidate.backend}",
             seconds(prediction.encrypt_seconds),
             seconds(prediction.upload_seconds),
             seconds(prediction.add_seconds),
             seconds(prediction.download_seconds),
             seconds(prediction.decrypt_seconds),
-            seconds(prediction.total_seconds),
+            ("< " if prediction.is_bound else "") + seconds(prediction.total_seconds),
             f"{prediction.upload_bytes:,}",
             f"{prediction.bits_per_value:.1f}",
-            f"{prediction.expansion:.2f}",
-            seconds(prediction.setup_seconds),
             style="bold" if candidate is recommendation.candidate else None,
         )
     return table
@@ -92,20 +88,20 @@ def _promises(
     workload: Workload, wishes: Wishes, candidates: Sequence[Candidate], recommendation: Recommendation
 ) -> Table:
     table = Table(
-        *("scheme", "backend", "error of the mean", "trust", "security", "verdict"),
-        caption="error: bound relative to a value's clip limit; ~ where the scheme states none and the largest seen "
-        "is given",
+        *("scheme", "error", "trust", "security", "set-up", "verdict"),
+        caption="error: of the mean at most, relative to a value's clip limit; ~ where the scheme states none: the "
+        "largest seen. set-up: once, keys included",
     )
     for candidate in candidates:
-        offered, error = candidate.capabilities, candidate.mean_error
+        offered, error, prediction = candidate.capabilities, candidate.mean_error, candidate.prediction
         is_chosen = candidate is recommendation.candidate
         against = "; ".join(objections(candidate, wishes, workload.codec))
         table.add_row(
-            candidate.scheme,
-            candidate.backend,
+            f"{candidate.scheme}, {candidate.backend}",
             "" if error is None else f"{'' if candidate.is_error_stated else '~'}{error:.1e}",
             "" if offered is None else offered.trust.label,
             "" if offered is None else f"{offered.security_bits} bits" if offered.encrypts else "none",
+            "" if prediction is None else seconds(prediction.setup_seconds),
             escape("recommended" if is_chosen else f"ruled out: {against}" if against else "would do"),
             style="bold" if is_chosen else None,
         )

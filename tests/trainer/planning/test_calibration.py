@@ -41,6 +41,7 @@ def test_a_cost_that_has_not_grown_yet_is_bounded_by_proportion(points: list[tup
     line = Line.through(points)
     assert line.at(count) == pytest.approx(seconds)
     assert line.at(10 * count) == pytest.approx(10 * seconds)
+    assert line.is_bound
 
 
 def test_a_cost_that_grows_faster_than_its_size_has_nothing_fixed() -> None:
@@ -53,13 +54,29 @@ def test_a_cost_that_grows_faster_than_its_size_has_nothing_fixed() -> None:
 
 
 def test_what_takes_too_long_is_not_measured(slow: Scheme) -> None:
-    calibration = calibrate(slow, codec_of(MILLION), budget_seconds=0.2)
-    assert [sample.value_count for sample in calibration.samples] == [16]
-    assert calibration.lines["encrypt"].at(16) >= 0.016
+    calibration = calibrate(slow, codec_of(MILLION), budget_seconds=0.02)
+    (sample,) = calibration.samples
+    assert sample.value_count < 100
+    assert calibration.lines["encrypt"].at(16) >= 0.0032
+
+
+@pytest.mark.parametrize(("budget_seconds", "is_bound"), [(0.02, True), (60.0, False)])
+def test_a_prediction_says_whether_it_is_a_bound(slow: Scheme, budget_seconds: float, is_bound: bool) -> None:
+    workload = Workload(codec_of(300), 4, 100e6)
+    calibration = calibrate(slow, workload.codec, budget_seconds=budget_seconds)
+    assert (calibration.largest < 300) == is_bound
+    assert predict(workload, slow, calibration).is_bound == is_bound
+
+
+def test_the_smallest_update_fills_a_plaintext() -> None:
+    scheme, codec = he_core.create("paillier", parameters={"modulus_bits": 2048}), codec_of(500)
+    smallest = calibrate(scheme, codec, budget_seconds=0.01).samples[0].value_count
+    plaintext = scheme.plaintext(codec.shape)
+    assert (plaintext.word_count(smallest), plaintext.word_count(smallest + 1)) == (1, 2)
 
 
 def test_the_budget_decides_how_far_sizes_grow(slow: Scheme) -> None:
-    few, more = (calibrate(slow, codec_of(MILLION), budget_seconds=budget) for budget in (0.1, 3.0))
+    few, more = (calibrate(slow, codec_of(MILLION), budget_seconds=budget) for budget in (0.02, 0.6))
     assert few.largest < more.largest < MILLION
 
 

@@ -38,6 +38,7 @@ def candidate(
         value_count=1_000,
         setup_seconds=0.0,
         largest_measured=1_000,
+        is_bound=False,
     )
     capabilities = Capabilities(trust > Trust.NONE, security_bits, trust, exact, "made by hand")
     made: dict[str, Any] = {"capabilities": capabilities, "mean_error": mean_error, "prediction": prediction}
