@@ -57,13 +57,13 @@ def print_plan(
 
 def _costs(workload: Workload, candidates: Sequence[Candidate], recommendation: Recommendation) -> Table:
     table = Table(
-        "scheme",
         title=f"a round of {workload.clients} clients, {workload.codec.value_count:,} values each, "
         f"{workload.codec.bits} bits a value, lines of {workload.bits_per_second / 1e6:g} Mbit/s",
         caption=ASSUMED,
     )
+    table.add_column("scheme", no_wrap=True)
     sums = f"add all {workload.clients}"
-    for name in ("encrypt", "upload", sums, "download", "decrypt", "round", "bytes up", "bits a value (of 32)"):
+    for name in ("encrypt", "upload", sums, "download", "decrypt", "round", "bytes up", "bits a value"):
         table.add_column(name, justify="right")
     for candidate in candidates:
         prediction = candidate.prediction

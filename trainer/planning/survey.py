@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from he_core import HeCoreError, registry
-from he_core.errors import ParameterError
+from he_core.errors import ParameterError, UnknownNameError
 from he_core.registry import Registry, Status
 from trainer.planning.calibration import BUDGET_SECONDS, LARGEST, calibrate
 from trainer.planning.prediction import Workload, predict
@@ -48,6 +48,10 @@ class Survey:
         Raises UnknownNameError or ParameterError for parameters that the user set and no scheme takes.
         """
         statuses = self._registry.statuses()
+        known = list(dict.fromkeys(status.scheme for status in statuses))
+        for name in self._given:
+            if name not in known:
+                raise UnknownNameError("scheme", name, known)
         found = []
         for index, status in enumerate(statuses):
 

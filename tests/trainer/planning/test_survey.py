@@ -94,5 +94,7 @@ def test_parameters_that_the_user_set_are_kept_whatever_the_wish(rlwe_alone: Reg
 def test_parameters_that_no_scheme_takes_are_an_error(rlwe_alone: Registry) -> None:
     with pytest.raises(UnknownNameError, match="failure_bits"):
         Survey(workload(), given={"rlwe": {"failure_bit": 80}}, schemes=rlwe_alone).candidates()
+    with pytest.raises(UnknownNameError, match="did you mean 'rlwe'"):
+        Survey(workload(), given={"rlew": {"failure_bits": 80}}, schemes=rlwe_alone).candidates()
     with pytest.raises(ParameterError, match="failure_bits=1"):
         Survey(workload(), given={"rlwe": {"failure_bits": 1}}, schemes=rlwe_alone).candidates()
