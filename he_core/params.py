@@ -22,6 +22,7 @@ LATTICE_MODULUS_BITS = {
 }  # fmt: skip
 
 P = TypeVar("P", bound="SchemeParameters")
+L = TypeVar("L", bound="LatticeParameters")
 
 
 @dataclass(frozen=True)
@@ -145,9 +146,7 @@ class RlweParameters(SchemeParameters):
 
     @classmethod
     def at_strength(cls, security_bits: int) -> RlweParameters:
-        default = cls()
-        strong = [strength for _, strength in LATTICE_MODULUS_BITS if strength >= security_bits]
-        return cls(max(default.security_bits, min(strong))) if strong else default
+        return cls(_lattice_strength(security_bits, cls().security_bits))
 
     @property
     def degree(self) -> int:
@@ -172,6 +171,10 @@ class LatticeParameters(SchemeParameters):
 
     def __post_init__(self) -> None:
         _check_lattice_strength(self.security_bits)
+
+    @classmethod
+    def at_strength(cls: type[L], security_bits: int) -> L:
+        return cls(_lattice_strength(security_bits, cls().security_bits))
 
     @property
     def degree(self) -> int:
@@ -203,6 +206,11 @@ def _check_lattice_strength(security_bits: object) -> None:
             security_bits,
             f"must be one of {strengths}, the rows of the Homomorphic Encryption Security Standard 2018, Table 1",
         )
+
+
+def _lattice_strength(wanted: int, least: int) -> int:
+    """The least strength of the table that is no less than either; `least` where the table ends before `wanted`."""
+    return min((row for _, row in LATTICE_MODULUS_BITS if row >= max(wanted, least)), default=least)
 
 
 def _degree(security_bits: int, modulus_bits: int) -> int:

@@ -14,13 +14,17 @@ from __future__ import annotations
 import numpy as np
 
 from he_core.arith.openfhe_backend.lattice import LatticeContext
-from he_core.codec import CodecShape
+from he_core.codec import FLOAT32_ROUNDOFF, Codec, CodecShape
 from he_core.packing import BoundedReals
 from he_core.schemes.residues import ResidueScheme, check_addends
 
 SCALE_BITS = 48
 """log2 of the scale times K_max. A coefficient of a message of complex slots in the unit square is at most sqrt(2)
 times the scale; K_max of them and the noise stay below q / 2."""
+
+NOISE_BITS = 16
+"""log2 of a bound on what noise adds to a value of a mean, in units of the scale: 12 standard deviations of one
+contribution's at N = 2,048 and 6 at 4,096, as measured (docs/openfhe.md, Precision); a mean of several has less."""
 
 
 class Ckks(ResidueScheme):
@@ -33,6 +37,10 @@ class Ckks(ResidueScheme):
     def plaintext(self, shape: CodecShape) -> BoundedReals:
         check_addends(shape)
         return BoundedReals()
+
+    def mean_error(self, codec: Codec) -> float:
+        precision_bits = self.context(codec.shape).precision_bits
+        return 2.0 ** (NOISE_BITS - precision_bits) + FLOAT32_ROUNDOFF
 
     def context(self, shape: CodecShape) -> LatticeContext:
         check_addends(shape)

@@ -26,19 +26,9 @@ POINTS = 3  # sizes that a line goes through
 FLAT = 2.0  # a cost that grew by less than this factor over them shows nothing of its growth yet
 
 FIRST, CLIENT, SERVER, READER = "first", "client", "server", "reader"
-STEPS = {
-    "encrypt": ((FIRST, "prepare"), *((CLIENT, stage) for stage in ("quantise", "pack", "encrypt", "frame"))),
-    "parse": ((SERVER, "parse"),),
-    "add": ((SERVER, "add"),),
-    "frame": ((SERVER, "frame"),),
-    "decrypt": tuple((READER, stage) for stage in ("parse", "prepare", "decrypt", "unpack")),
-}
-"""Step of a round -> what it is made of, as the ledger's (party, stage).
-
-A round's two clients share one scheme object here, so the first pays for what a round shares (`prepare`) and for
-what a key keeps, such as tables; the second's other stages are those of any later round. `parse` is per contribution,
-`add` per contribution after the first.
-"""
+STEPS = ("encrypt", "parse", "add", "frame", "decrypt")
+"""Of a round: `encrypt` and `decrypt` are everything a client does, the others the server's stages; `parse` is per
+contribution, `add` per contribution after the first."""
 
 
 @dataclass(frozen=True)
@@ -135,10 +125,20 @@ class _Rounds:
         mean = decryptor.decrypt(aggregator.result(), codec, round=number)
         errors = np.abs(mean - np.mean(updates[:summed], axis=0, dtype=np.float64))
         self.mean_error = max(self.mean_error, float(errors.max()))
-        rows = {(cost.party, cost.stage): cost.elapsed_ns / 1e9 for cost in ledger.rows()}
-        seconds = {step: sum(rows[part] for part in parts) for step, parts in STEPS.items()}
-        seconds["parse"] /= summed
-        return seconds
+        # The two share one scheme object here, so the first pays for what a round shares (`prepare`) and for what a
+        # key keeps, such as tables; the second's other stages are those of any later round.
+        stages: dict[str, dict[str, float]] = {party: {} for party in (FIRST, CLIENT, SERVER, READER)}
+        for cost in ledger.rows():
+            stages[cost.party][cost.stage] = cost.elapsed_ns / 1e9
+        shared = stages[FIRST]["prepare"] - stages[CLIENT]["prepare"]
+        server = stages[SERVER]
+        return {
+            "encrypt": sum(stages[CLIENT].values()) + max(shared, 0.0),
+            "parse": server["parse"] / summed,
+            "add": server["add"],
+            "frame": server["frame"],
+            "decrypt": sum(stages[READER].values()),
+        }
 
 
 def calibrate(

@@ -59,7 +59,7 @@ def plan(
     precision: float | None,
     form: str,
 ) -> None:
-    """Measure every scheme on this machine for about a second, predict a round, and recommend one.
+    """Measure every scheme on this machine for two seconds at most, predict a round, and recommend one.
 
     Times are those of a round's slowest path, extrapolated from rounds measured here; bytes are exact. Recommended is
     the least time among the schemes that fulfil every wish. Ends with status 1 where none does.

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 import statistics
 import time
+from typing import Any
 
 import numpy as np
 import pytest
 
 import he_core
 from he_core import Aggregator, Codec, CostLedger, Decryptor, Encryptor, Scheme
+from he_core.params import PlainParameters
+from he_core.schemes.uncovered import Plain
 from trainer.planning.calibration import STEPS, Line, calibrate
 from trainer.planning.prediction import Workload, predict
 
@@ -86,6 +89,26 @@ def test_sizes_end_with_the_size_asked_for(count: int) -> None:
     sizes = [sample.value_count for sample in calibration.samples]
     assert sizes == sorted(set(sizes))
     assert sizes[-1] == count
+
+
+class Converting(Plain):
+    """Says that nearly all of encryption goes into another library's objects."""
+
+    conversion = 0
+
+    @property
+    def conversion_ns(self) -> int:
+        return self.conversion
+
+    def encrypt(self, *arguments: Any) -> Any:
+        time.sleep(0.01)
+        self.conversion += 9_000_000
+        return super().encrypt(*arguments)
+
+
+def test_what_goes_into_a_foreign_librarys_objects_is_part_of_encryption() -> None:
+    calibration = calibrate(Converting(PlainParameters()), codec_of(16), budget_seconds=0.1)
+    assert calibration.samples[0].seconds["encrypt"] >= 0.01
 
 
 def test_progress_only_grows_and_ends_at_one_at_most(slow: Scheme) -> None:
