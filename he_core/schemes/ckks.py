@@ -22,9 +22,10 @@ SCALE_BITS = 48
 """log2 of the scale times K_max. A coefficient of a message of complex slots in the unit square is at most sqrt(2)
 times the scale; K_max of them and the noise stay below q / 2."""
 
-NOISE_BITS = 16
-"""log2 of a bound on what noise adds to a value of a mean, in units of the scale: 12 standard deviations of one
-contribution's at N = 2,048 and 6 at 4,096, as measured (docs/openfhe.md, Precision); a mean of several has less."""
+NOISE_BITS = 17
+"""log2 of a bound on what noise adds to a value of a mean, in units of the scale: 24 standard deviations of one
+contribution's at N = 2,048 and 12 at 4,096. One is 3.19 sqrt(4 N / 3 + 1) sqrt(N / 2), of errors and ternary secrets,
+and was measured so (docs/openfhe.md, Precision); a mean of several has less."""
 
 
 class Ckks(ResidueScheme):
