@@ -143,8 +143,7 @@ def _print_dry_run(config: Config, form: str) -> None:
         table.add_row(part["part"], part["party"], f"{part['parameters']:,}", f"{part['parameters'] / total:.1%}")
     cuts = Table("cut", "shape", "bytes per image", "bytes per batch and step", title="the cuts, in training")
     for cut in parts["cuts"]:
-        step = 2 * cut["bytes_per_image"] * config.training.batch_size  # activations, then their gradient
-        cuts.add_row(cut["cut"], str(cut["shape"]), f"{cut['bytes_per_image']:,}", f"{step:,}")
+        cuts.add_row(cut["cut"], str(cut["shape"]), f"{cut['bytes_per_image']:,}", f"{cut['bytes_per_step']:,}")
     out = Console(width=None if sys.stdout.isatty() else 110)
     out.print(table)
     out.print(cuts)

@@ -76,6 +76,9 @@ class TrainingConfig(_Section):
     learning_rate: float = Field(1.5e-3, gt=0, description="Adam, one per part (head, body, tail)")
     learning_rate_decay: float = Field(0.95, gt=0, le=1, description="factor from one round to the next; 1 keeps it")
     weight_decay: float = Field(1e-8, ge=0, description="Adam's L2 penalty")
+    cut_exchange: Literal["float32", "bfloat16", "int8"] = Field(
+        "float32", description="how activations and gradients cross the cuts: int8 has a quarter of the bytes"
+    )
     threads: int = Field(1, ge=1, description="CPU threads per torch operation; more pays for large images alone")
 
 

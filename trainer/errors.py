@@ -23,5 +23,16 @@ class CheckpointError(TrainerError):
     """A checkpoint that cannot be written or read."""
 
 
+class NonFiniteCutError(TrainerError):
+    """Activations or gradients that no 8-bit code can stand for."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(
+            f"{count} value(s) that should cross a cut are NaN or infinite: training has diverged; "
+            "lower training.learning_rate"
+        )
+        self.count = count
+
+
 class ProtocolError(TrainerError):
     """A message that does not fit the state of the party that received it."""

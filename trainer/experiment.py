@@ -16,6 +16,7 @@ from trainer.networks.flatten import FlatLayout
 from trainer.networks.registry import build, check_serves
 from trainer.networks.split import SplitNetwork
 from trainer.networks.summary import describe
+from trainer.parties.exchange import EXCHANGES
 from trainer.parties.parties import Parties, assemble, check_room
 from trainer.tasks import Task, task_for
 
@@ -72,9 +73,15 @@ class Experiment:
         return FlatLayout.of(self.network.head, self.network.tail).size
 
     def parts(self) -> dict[str, Any]:
-        """Weights per part, bytes per image at the cuts, and the size of one encrypted contribution."""
+        """Weights per part, bytes at the cuts as they cross them, and the size of one encrypted contribution."""
         shape = tuple(self.data.clients[0].train.images.shape[1:])
         table = describe(self.network, (shape[0], shape[1], shape[2]))
+        training = self.config.training
+        bytes_of = EXCHANGES[training.cut_exchange].bytes_of
+        for cut in table["cuts"]:
+            cut["bytes_per_image"] = bytes_of((1, *cut["shape"]))
+            # activations one way, their gradient the other
+            cut["bytes_per_step"] = 2 * bytes_of((training.batch_size, *cut["shape"]))
         values, ciphertext_bytes = self.encrypted_values, 0
         if self.scheme is not None:
             sums = CodecShape(self.config.encryption.bits, self.config.encryption.k_max, values)

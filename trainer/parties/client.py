@@ -14,6 +14,7 @@ from trainer.data.federated import SampleSet
 from trainer.errors import ProtocolError
 from trainer.networks.split import Head, Tail
 from trainer.parties.averaging import EncryptedAveraging
+from trainer.parties.exchange import CutExchange
 from trainer.parties.messages import (
     BodyActivations,
     BodyInputGradient,
@@ -42,6 +43,7 @@ class Client:
         task: Task,
         training: TrainingConfig,
         transport: Transport,
+        exchange: CutExchange,
         *,
         seed: int,
         device: torch.device,
@@ -53,6 +55,7 @@ class Client:
         self._task = task
         self._training = training
         self._transport = transport
+        self._exchange = exchange
         self._seed = seed
         self._device = device
         self._head_optimiser = adam(head, training)
@@ -64,6 +67,7 @@ class Client:
         self.tail.train()
         for optimiser in (self._head_optimiser, self._tail_optimiser):
             start_round(optimiser, self._training, round)
+        self._exchange.start_round(round)
         total = 0.0
         for epoch in range(self._training.local_epochs):
             for batch in epoch_batches(
@@ -85,8 +89,9 @@ class Client:
         """One batch, as method.md numbers it."""
         # 1-2: activations to the compute server and back; images, labels and kept tensors stay here
         h, kept = self.head(images)
-        reply = self._transport.request(self.name, COMPUTE, HeadActivations(self.index, round, h.detach()))
-        b = _expect(reply, BodyActivations).activations.requires_grad_()  # [n, c, ...]
+        sent = self._exchange.pack(h.detach())
+        reply = self._transport.request(self.name, COMPUTE, HeadActivations(self.index, round, sent))
+        b = self._exchange.unpack(_expect(reply, BodyActivations).activations).requires_grad_()  # [n, c, ...]
 
         # 3: the tail, the private labels, the tail's step
         kept_here = tuple(tensor.detach().requires_grad_(tensor.requires_grad) for tensor in kept)
@@ -96,8 +101,9 @@ class Client:
         self._tail_optimiser.step()
 
         # 4: the gradient through the body
-        reply = self._transport.request(self.name, COMPUTE, BodyOutputGradient(self.index, round, _gradient(b)))
-        dh = _expect(reply, BodyInputGradient).gradient  # as h
+        db = self._exchange.pack(_gradient(b))
+        reply = self._transport.request(self.name, COMPUTE, BodyOutputGradient(self.index, round, db))
+        dh = self._exchange.unpack(_expect(reply, BodyInputGradient).gradient)  # as h
 
         # 5: the head learns from both ways its outputs took: through the body, and kept for the tail
         outputs, gradients = [h], [dh]
@@ -118,8 +124,9 @@ class Client:
         predictions = []
         for batch in images.split(EVALUATION_BATCH):
             h, kept = self.head(batch.to(self._device))
-            reply = self._transport.request(self.name, COMPUTE, InferenceActivations(self.index, h))
-            b = _expect(reply, BodyActivations).activations
+            sent = self._exchange.pack(h, unbiased=False)
+            reply = self._transport.request(self.name, COMPUTE, InferenceActivations(self.index, sent))
+            b = self._exchange.unpack(_expect(reply, BodyActivations).activations)
             predictions.append(self._task.predict(self.tail(b, kept)).cpu())
         return torch.cat(predictions)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from trainer.config import TrainingConfig
 from trainer.correction import Correction
 from trainer.errors import ProtocolError
 from trainer.networks.split import Body
+from trainer.parties.exchange import CutExchange
 from trainer.parties.messages import (
     BodyActivations,
     BodyInputGradient,
@@ -27,20 +28,21 @@ from trainer.parties.state import PartyState, load_part, put_part
 
 
 class ComputeServer:
-    """Trains a body per client; `average` makes them one again."""
+    """Trains a body per client; `average` makes them one again. exchanges: this end of each client's cuts."""
 
     name = "compute"
 
     def __init__(
         self,
         body: Body,
-        clients: int,
+        exchanges: Sequence[CutExchange],
         training: TrainingConfig,
         correction: Correction,
         *,
         device: torch.device,
     ) -> None:
-        self._bodies = [copy.deepcopy(body).to(device) for _ in range(clients)]
+        self._bodies = [copy.deepcopy(body).to(device) for _ in exchanges]
+        self._exchanges = tuple(exchanges)
         self._optimisers = [adam(own, training) for own in self._bodies]
         self._training = training
         self._correction = correction
@@ -91,33 +93,39 @@ class ComputeServer:
 
     def _forward(self, message: HeadActivations) -> BodyActivations:
         body = self._body(message.client).train()
-        h = message.activations.detach().to(self._device).requires_grad_()
+        exchange = self._exchanges[message.client]
+        exchange.start_round(message.round)
+        h = exchange.unpack(message.activations).detach().to(self._device).requires_grad_()
         b = body(h)
         self._waiting[message.client] = (h, b)
-        return BodyActivations(b.detach())
+        return BodyActivations(exchange.pack(b.detach()))
 
     def _backward(self, message: BodyOutputGradient) -> BodyInputGradient:
         if message.client not in self._waiting:
             raise ProtocolError(f"client {message.client} sent a gradient with no batch waiting for it")
         h, b = self._waiting[message.client]
-        if message.gradient.shape != b.shape:
+        exchange = self._exchanges[message.client]
+        gradient = exchange.unpack(message.gradient)
+        if gradient.shape != b.shape:
             raise ProtocolError(
-                f"client {message.client} sent a gradient of shape {list(message.gradient.shape)}; "
+                f"client {message.client} sent a gradient of shape {list(gradient.shape)}; "
                 f"the body's output has {list(b.shape)}"
             )
         del self._waiting[message.client]
         optimiser = self._optimisers[message.client]
         start_round(optimiser, self._training, message.round)
         optimiser.zero_grad()
-        b.backward(message.gradient.to(self._device))
+        b.backward(gradient.to(self._device))
         optimiser.step()
         if h.grad is None:
             raise ProtocolError("the body does not depend on its input")
-        return BodyInputGradient(h.grad)
+        return BodyInputGradient(exchange.pack(h.grad))
 
     @torch.no_grad()
     def _infer(self, message: InferenceActivations) -> BodyActivations:
-        return BodyActivations(self._body(message.client).eval()(message.activations.to(self._device)))
+        body, exchange = self._body(message.client).eval(), self._exchanges[message.client]
+        b = body(exchange.unpack(message.activations).to(self._device))
+        return BodyActivations(exchange.pack(b, unbiased=False))
 
     def _body(self, client: int) -> Body:
         if not 0 <= client < len(self._bodies):

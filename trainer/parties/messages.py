@@ -13,23 +13,39 @@ from torch import Tensor
 
 from he_core.frame import Participant
 
+
+@dataclass(frozen=True)
+class QuantisedTensor:
+    """int8 codes [n, c, ...] and float32 scales [c]: a value is its code times its channel's scale."""
+
+    codes: Tensor
+    scales: Tensor
+
+    @property
+    def nbytes(self) -> int:
+        return self.codes.nbytes + self.scales.nbytes
+
+
+Carried = Tensor | QuantisedTensor
+"""A tensor on its way over a cut, as the two ends' exchange packs it (`trainer.parties.exchange`)."""
+
 # --- client <-> compute server, at the cuts -------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class HeadActivations:
-    """Client -> compute server: h = head(x), [n, c, ...] float32, of one training batch."""
+    """Client -> compute server: h = head(x), [n, c, ...], of one training batch."""
 
     client: int
     round: int
-    activations: Tensor
+    activations: Carried
 
 
 @dataclass(frozen=True)
 class BodyActivations:
     """Compute server -> client: b = body_k(h), or the body's output of an `InferenceActivations`."""
 
-    activations: Tensor
+    activations: Carried
 
 
 @dataclass(frozen=True)
@@ -38,14 +54,14 @@ class BodyOutputGradient:
 
     client: int
     round: int
-    gradient: Tensor
+    gradient: Carried
 
 
 @dataclass(frozen=True)
 class BodyInputGradient:
     """Compute server -> client: dL/dh of the same batch."""
 
-    gradient: Tensor
+    gradient: Carried
 
 
 @dataclass(frozen=True)
@@ -53,7 +69,7 @@ class InferenceActivations:
     """Client -> compute server: h of images to evaluate; nothing is learnt from it."""
 
     client: int
-    activations: Tensor
+    activations: Carried
 
 
 # --- client <-> aggregation server, once a round --------------------------------------------------------

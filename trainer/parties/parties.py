@@ -18,6 +18,7 @@ from trainer.parties.aggregation_server import AggregationServer
 from trainer.parties.averaging import EncryptedAveraging
 from trainer.parties.client import Client
 from trainer.parties.compute_server import ComputeServer
+from trainer.parties.exchange import CLIENT_END, EXCHANGES, SERVER_END, CutExchange
 from trainer.parties.keys import group_keys
 from trainer.parties.state import PartyState
 from trainer.tasks import Task
@@ -86,9 +87,8 @@ def assemble(
     Raises ConfigError.
     """
     device = _device(config.run.device)
-    compute = ComputeServer(
-        network.body, len(training_sets), config.training, Correction(correction, "body"), device=device
-    )
+    exchanges = [_exchange(config, client, SERVER_END) for client in range(len(training_sets))]
+    compute = ComputeServer(network.body, exchanges, config.training, Correction(correction, "body"), device=device)
     handlers: dict[str, Handler] = {COMPUTE: compute.handle}
     if scheme is None:
         transport = InProcessTransport(handlers)
@@ -138,9 +138,14 @@ def _client(
         task,
         config.training,
         transport,
+        _exchange(config, index, CLIENT_END),
         seed=config.run.seed,
         device=device,
     )
+
+
+def _exchange(config: Config, client: int, end: int) -> CutExchange:
+    return EXCHANGES[config.training.cut_exchange](config.run.seed, client, end)
 
 
 def _local_steps(config: Config, samples: SampleSet) -> int:

@@ -10,7 +10,7 @@ from typing import Protocol
 from torch import Tensor
 
 from trainer.errors import ProtocolError
-from trainer.parties.messages import Message
+from trainer.parties.messages import Message, QuantisedTensor
 
 COMPUTE = "compute"
 AGGREGATION = "aggregation"
@@ -51,7 +51,7 @@ def payload_bytes(message: Message) -> int:
     total = 0
     for field in fields(message):
         value = getattr(message, field.name)
-        if isinstance(value, Tensor):
+        if isinstance(value, Tensor | QuantisedTensor):
             total += value.nbytes
         elif isinstance(value, bytes):
             total += len(value)
