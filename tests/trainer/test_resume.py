@@ -34,9 +34,10 @@ VARIANTS = {
     "unquantised": ("encryption.scheme=none",),
     "rlwe": ("encryption.scheme=rlwe",),
     "paillier": ("encryption.scheme=paillier", "encryption.parameters.modulus_bits=2048"),
+    "int8-cuts": ("training.cut_exchange=int8",),
     "redcnn": ("training.task=restoration", "network.name=redcnn", "network.channels=4"),
 }
-QUICK_VARIANTS = ("released", "local")
+QUICK_VARIANTS = ("released", "local", "int8-cuts")
 # A learning rate this small changes no score, so only the first round is the best and saved for that.
 NO_PROGRESS = "training.learning_rate=1e-20"
 BRIEF = ("training.rounds=4", "run.examples=0")
