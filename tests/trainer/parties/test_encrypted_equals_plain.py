@@ -51,7 +51,13 @@ AVERAGING = {
 
 @pytest.mark.parametrize("method", AVERAGING)
 def test_encrypted_equals_plain_in_every_method_that_averages_whoever_takes_part(federation, method):
-    options = (f"method.name={method}", *AVERAGING[method], "method.participation=0.75", "method.weighting=samples")
+    options = (
+        f"method.name={method}",
+        *AVERAGING[method],
+        "method.participation=0.75",
+        "method.weighting=samples",
+        "data.max_slices=2",
+    )
     encrypted, plain = federation(*ENCRYPTED["rlwe"], *options), federation("encryption.scheme=plain", *options)
     encrypted.run(ROUNDS)
     plain.run(ROUNDS)

@@ -14,6 +14,7 @@ from trainer.methods.options import check_options, foreign_options
 
 PLAIN = "encryption.scheme=plain"
 EXACT = "encryption.scheme=none"
+FEW = "data.max_slices=2"
 
 
 def assert_bits_equal(left, right):
@@ -26,8 +27,8 @@ def distance(fed, start):
 
 
 def test_fedprox_without_its_pull_is_fedavg_bit_for_bit(federation):
-    fedprox = federation(PLAIN, "method.name=fedprox", "method.proximal_mu=0")
-    fedavg = federation(PLAIN, "method.name=fedavg")
+    fedprox = federation(PLAIN, FEW, "method.name=fedprox", "method.proximal_mu=0")
+    fedavg = federation(PLAIN, FEW, "method.name=fedavg")
     fedprox.run(3)
     fedavg.run(3)
     assert_bits_equal(fedprox.weights(), fedavg.weights())
@@ -66,7 +67,7 @@ def test_splitfed_v2_with_one_client_is_v1_with_one_client_bit_for_bit(federatio
 
 def test_splitfed_v2_trains_in_another_order_every_round_and_in_the_same_of_the_same_seed(federation):
     def orders(*overrides):
-        fed, seen = federation(PLAIN, "method.name=splitfed-v2", "data.max_slices=2", *overrides), []
+        fed, seen = federation(PLAIN, "method.name=splitfed-v2", FEW, *overrides), []
         for round_index in range(4):
             order = []
             fed.experiment.method.run_round(
@@ -83,7 +84,7 @@ def test_splitfed_v2_trains_in_another_order_every_round_and_in_the_same_of_the_
 
 
 def test_the_order_of_splitfed_v2_changes_the_body_and_losses_are_told_in_client_order(federation, monkeypatch):
-    drawn, fixed = (federation(EXACT, "method.name=splitfed-v2") for _ in range(2))
+    drawn, fixed = (federation(EXACT, FEW, "method.name=splitfed-v2") for _ in range(2))
     order = drawn.experiment.method.order(drawn.plan(0), drawn.parties.seed)
     backwards = order[::-1]
     monkeypatch.setattr(type(fixed.experiment.method), "order", lambda *_: backwards)
@@ -123,7 +124,7 @@ def test_who_takes_no_part_follows_and_all_stay_in_step(federation, method):
 
 
 def test_who_takes_no_part_does_not_weigh_in_the_mean(federation):
-    alone, both = (federation(EXACT, "method.name=fedavg", "data.clients=2", "data.max_slices=2") for _ in range(2))
+    alone, both = (federation(EXACT, "method.name=fedavg", "data.clients=2", FEW) for _ in range(2))
     plan = both.plan(0)
     without = type(plan)(0, plan.participants[1:], absent=(0,))
     alone.experiment.method.run_round(alone.parties, without, lambda client, loss: None)
@@ -164,7 +165,7 @@ def test_the_noise_is_laplace_of_the_configured_scale_and_a_function_of_seed_cli
 
 
 def test_the_noise_reaches_the_mean_and_hardly_a_value_saturates_by_it(federation):
-    noisy, quiet = federation(PLAIN, "method.laplace_scale=0.01"), federation(PLAIN)
+    noisy, quiet = federation(PLAIN, FEW, "method.laplace_scale=0.01"), federation(PLAIN, FEW)
     outcome = noisy.experiment.method.run_round(noisy.parties, noisy.plan(0), lambda client, loss: None)
     quiet.run(1)
     expected = sum(client.averaging._laplace(0) for client in noisy.parties.clients) / 4
