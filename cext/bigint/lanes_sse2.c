@@ -1,6 +1,6 @@
 /*
- * Products mod n^2 with SSE2, which every x86-64 processor has: the portable target there. A product of two 27-bit limbs
- * is one pmuludq of two lanes and is summed whole: at most 3 L < 2^10 of them in a column, which stays below 2^64.
+ * Products mod n^2 with SSE2, which every x86-64 processor has: the portable target there. A product of two 29-bit limbs
+ * is one pmuludq of two lanes; a sum of 63 of them is below 2^64.
  */
 #include "bigint.h"
 
@@ -8,76 +8,60 @@
 
 #include <emmintrin.h>
 
+#include "limbs.h"
+
 #define LANES 2 /* one vector */
-#define VECTOR_LANES 2
-#define LIMB_BITS 27
-#define MAX_LIMBS 304
-#define BLOCK 8
-#define FIRST_COLUMN(limbs) ((limbs) - 2)
-#define GUARD 0 /* no product is negative */
-#define WRITTEN_OUT 0
+#define LIMB_BITS 29
+#define MAX_LIMBS 283
+#define TILE 8
+#define CARRY_EVERY 60
 
 typedef __m128i vector;
-typedef __m128i operand;
+typedef vector limb;
+typedef vector sum;
 
-static inline vector vector_load(const uint64_t *in) {
-    return _mm_load_si128((const __m128i *)(const void *)in);
-}
-
-static inline void vector_store(uint64_t *out, vector value) {
-    _mm_store_si128((__m128i *)(void *)out, value);
-}
-
-static inline vector vector_set(uint64_t value) {
+static inline limb limb_set(uint64_t value) {
     return _mm_set1_epi64x((long long)value);
 }
 
-static inline vector vector_add(vector a, vector b) {
+static inline limb limb_add(limb a, limb b) {
     return _mm_add_epi64(a, b);
 }
 
-static inline vector vector_sub(vector a, vector b) {
-    return _mm_sub_epi64(a, b);
-}
-
-static inline vector vector_and(vector a, vector b) {
-    return _mm_and_si128(a, b);
-}
-
-static inline vector vector_carry(vector column) {
-    return _mm_srli_epi64(column, LIMB_BITS);
-}
-
-static inline operand operand_from(vector limb) {
-    return limb;
-}
-
-static inline __attribute__((always_inline)) void multiply_accumulate(vector *low, vector *high, operand a,
-                                                                      operand b) {
-    *low = _mm_add_epi64(*low, _mm_mul_epu32(a, b));
-    (void)high;
-}
-
-static inline vector column_start(uint64_t lows, uint64_t highs, int is_first) {
-    (void)lows, (void)highs, (void)is_first;
+static inline sum sum_zero(void) {
     return _mm_setzero_si128();
 }
 
+static inline sum sum_from(limb value) {
+    return value;
+}
+
+static inline sum sum_add(sum a, sum b) {
+    return _mm_add_epi64(a, b);
+}
+
+static inline sum sum_add_product(sum s, limb a, limb b) {
+    return _mm_add_epi64(s, _mm_mul_epu32(a, b));
+}
+
+static inline limb limb_complement(limb a) {
+    return _mm_xor_si128(a, limb_set((UINT64_C(1) << LIMB_BITS) - 1));
+}
+
+static inline limb sum_limb(sum s) {
+    return _mm_and_si128(s, limb_set((UINT64_C(1) << LIMB_BITS) - 1));
+}
+
+static inline sum sum_carry(sum s) {
+    return _mm_srli_epi64(s, LIMB_BITS);
+}
+
 /* The instruction takes the low 32 bits of its factors. */
-static inline vector quotient(vector column, operand inverse) {
-    return vector_and(_mm_mul_epu32(column, inverse), vector_set((UINT64_C(1) << LIMB_BITS) - 1));
+static inline limb sum_quotient(sum s, limb inverse) {
+    return sum_limb(_mm_mul_epu32(s, inverse));
 }
 
-#include "lanes_vector.h"
-
-static void multiply(const struct dcsfl_modulus *modulus, uint64_t *scratch, uint64_t *out, const uint64_t *left,
-                     const uint64_t *right) {
-    multiply_vectors(modulus, scratch, out, left, right, 0);
-}
-
-static void square(const struct dcsfl_modulus *modulus, uint64_t *scratch, uint64_t *out, const uint64_t *factor) {
-    multiply_vectors(modulus, scratch, out, factor, factor, 1);
-}
+#include "lanes_columns.h"
 
 /* --- tables: one entry after the other, limbs in 32 bits ---------------------------------------------------------- */
 
@@ -95,7 +79,11 @@ static void put(uint8_t *row, size_t limbs, unsigned window_bits, size_t first_e
 
 /* All ones if a == b, else 0, for a, b < 2^32. */
 static inline vector equal_mask(uint64_t a, uint64_t b) {
-    return vector_set(0 - (((a ^ b) - 1) >> 63));
+    return limb_set(0 - (((a ^ b) - 1) >> 63));
+}
+
+static inline void vector_store(uint64_t *out, vector value) {
+    _mm_store_si128((__m128i *)(void *)out, value);
 }
 
 /* Four limbs of two lanes, a register each, to an array of both. */
@@ -148,17 +136,17 @@ static void pick(uint64_t *out, const uint8_t *row, size_t limbs, unsigned windo
 }
 
 static void scan(uint64_t *out, const uint64_t *table, size_t words, size_t entries, uint32_t index) {
-    for (size_t at = 0; at < words; at += LANES) {
-        vector chosen = vector_set(0);
+    for (size_t at = 0; at < words / LANES; at++) {
+        vector chosen = _mm_setzero_si128();
         for (size_t entry = 0; entry < entries; entry++)
-            chosen = _mm_or_si128(chosen, vector_and(equal_mask(entry, index), vector_load(table + entry * words + at)));
-        vector_store(out + at, chosen);
+            chosen = _mm_or_si128(chosen, _mm_and_si128(equal_mask(entry, index),
+                                                        limbs_of(table + entry * words)[at]));
+        limbs_in(out)[at] = chosen;
     }
 }
 
 const struct dcsfl_bigint_kernels dcsfl_bigint_sse2 = {
-    LIMB_BITS, LANES, PICKS, sizeof(uint32_t), 250, multiply, square, advance_vectors, multiply_add_vectors, put, pick,
-    scan,
+    LIMB_BITS, LANES, PICKS, sizeof(uint32_t), 210, multiply, square, advance, multiply_add, put, pick, scan,
 };
 
 #endif
