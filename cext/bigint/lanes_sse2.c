@@ -63,18 +63,29 @@ static inline limb sum_quotient(sum s, limb inverse) {
 
 #include "lanes_columns.h"
 
-/* --- tables: one entry after the other, limbs in 32 bits ---------------------------------------------------------- */
+/* --- tables: four limbs of every entry, 32 bits each, then the next four; what limbs are left, one after the other -- */
 
-#define PICKS 4 /* look-ups that share a load of every entry */
-#define STRIP 8 /* limbs of an entry at a time: two registers */
+#define PICKS 8 /* look-ups that share a load of every entry */
+#define STRIP 4 /* limbs: a register */
+
+/* Where limb j of the entries is, the first entry's, and how far the next entry's is from it. */
+static inline size_t place(size_t limbs, size_t j, unsigned window_bits, size_t *step) {
+    const size_t in_strips = limbs - limbs % STRIP;
+
+    *step = j < in_strips ? STRIP : 1;
+    return j < in_strips ? ((j - j % STRIP) << window_bits) + j % STRIP : j << window_bits;
+}
 
 static void put(uint8_t *row, size_t limbs, unsigned window_bits, size_t first_entry, const uint64_t *numbers,
                 size_t lane) {
-    uint32_t *out = (uint32_t *)(void *)row + first_entry * limbs;
+    uint32_t *table = (uint32_t *)(void *)row;
 
-    (void)window_bits;
-    for (size_t i = 0; i < DCSFL_PUT_ENTRIES * limbs; i++)
-        out[i] = (uint32_t)numbers[i * LANES + lane];
+    for (size_t j = 0; j < limbs; j++) {
+        size_t step;
+        uint32_t *out = table + place(limbs, j, window_bits, &step);
+        for (size_t entry = 0; entry < DCSFL_PUT_ENTRIES; entry++)
+            out[(first_entry + entry) * step] = (uint32_t)numbers[(entry * limbs + j) * LANES + lane];
+    }
 }
 
 /* All ones if a == b, else 0, for a, b < 2^32. */
@@ -82,57 +93,62 @@ static inline vector equal_mask(uint64_t a, uint64_t b) {
     return limb_set(0 - (((a ^ b) - 1) >> 63));
 }
 
-static inline void vector_store(uint64_t *out, vector value) {
-    _mm_store_si128((__m128i *)(void *)out, value);
-}
-
 /* Four limbs of two lanes, a register each, to an array of both. */
-static inline void store_limbs(uint64_t *out, __m128i first, __m128i second) {
-    const __m128i zero = _mm_setzero_si128();
-    const __m128i low = _mm_unpacklo_epi32(first, second), high = _mm_unpackhi_epi32(first, second);
+static inline void store_limbs(limb *out, vector first, vector second) {
+    const vector zero = _mm_setzero_si128();
+    const vector low = _mm_unpacklo_epi32(first, second), high = _mm_unpackhi_epi32(first, second);
 
-    vector_store(out, _mm_unpacklo_epi32(low, zero));
-    vector_store(out + LANES, _mm_unpackhi_epi32(low, zero));
-    vector_store(out + 2 * LANES, _mm_unpacklo_epi32(high, zero));
-    vector_store(out + 3 * LANES, _mm_unpackhi_epi32(high, zero));
+    out[0] = _mm_unpacklo_epi32(low, zero);
+    out[1] = _mm_unpackhi_epi32(low, zero);
+    out[2] = _mm_unpacklo_epi32(high, zero);
+    out[3] = _mm_unpackhi_epi32(high, zero);
 }
 
-static void pick_strip(uint64_t *out, const uint32_t *table, size_t limbs, size_t entries, vector (*mask)[PICKS],
-                       size_t at) {
-    __m128i low[PICKS], high[PICKS];
+static inline void pick_strip(vector *chosen, const vector *strip, size_t entries, vector (*mask)[PICKS]) {
+    vector picked[PICKS];
 
+#pragma GCC unroll 8
     for (size_t l = 0; l < PICKS; l++)
-        low[l] = high[l] = _mm_setzero_si128();
-    for (size_t entry = 0; entry < entries; entry++) {
-        const uint32_t *in = table + entry * limbs + at;
-        const __m128i in_low = _mm_loadu_si128((const __m128i *)(const void *)in);
-        const __m128i in_high = _mm_loadu_si128((const __m128i *)(const void *)(in + 4));
-#pragma GCC unroll 4
-        for (size_t l = 0; l < PICKS; l++) {
-            low[l] = _mm_or_si128(low[l], _mm_and_si128(in_low, mask[entry][l]));
-            high[l] = _mm_or_si128(high[l], _mm_and_si128(in_high, mask[entry][l]));
-        }
-    }
-    for (size_t l = 0; l < PICKS; l += LANES) {
-        store_limbs(out + l / LANES * limbs * LANES + at * LANES, low[l], low[l + 1]);
-        store_limbs(out + l / LANES * limbs * LANES + (at + 4) * LANES, high[l], high[l + 1]);
-    }
+        picked[l] = _mm_setzero_si128();
+    for (size_t entry = 0; entry < entries; entry++)
+#pragma GCC unroll 8
+        for (size_t l = 0; l < PICKS; l++)
+            picked[l] = _mm_or_si128(picked[l], _mm_and_si128(strip[entry], mask[entry][l]));
+#pragma GCC unroll 8
+    for (size_t l = 0; l < PICKS; l++)
+        chosen[l] = picked[l];
 }
 
-/* The last strip overlaps the one before. limbs >= STRIP. */
+/* chosen[l]: the entries' one limb in the low 32 bits. */
+static inline void pick_limb(vector *chosen, const uint32_t *limbs, size_t entries, vector (*mask)[PICKS]) {
+    for (size_t l = 0; l < PICKS; l++)
+        chosen[l] = _mm_setzero_si128();
+    for (size_t entry = 0; entry < entries; entry++)
+        for (size_t l = 0; l < PICKS; l++)
+            chosen[l] = _mm_or_si128(chosen[l], _mm_and_si128(_mm_cvtsi32_si128((int)limbs[entry]), mask[entry][l]));
+}
+
 static void pick(uint64_t *out, const uint8_t *row, size_t limbs, unsigned window_bits, const uint8_t *digits) {
     const uint32_t *table = (const uint32_t *)(const void *)row;
     const size_t entries = (size_t)1 << window_bits;
-    vector mask[1U << DCSFL_MAX_WINDOW_BITS][PICKS];
+    vector mask[1U << DCSFL_MAX_WINDOW_BITS][PICKS], chosen[PICKS];
+    size_t j = 0;
 
-    DCSFL_VERIFY(limbs >= STRIP);
     for (size_t entry = 0; entry < entries; entry++)
         for (size_t l = 0; l < PICKS; l++)
             mask[entry][l] = equal_mask(entry, digits[l]);
-    for (size_t at = 0; at < limbs - STRIP; at += STRIP)
-        pick_strip(out, table, limbs, entries, mask, at);
-    pick_strip(out, table, limbs, entries, mask, limbs - STRIP);
+    for (; limbs - j >= STRIP; j += STRIP) {
+        pick_strip(chosen, (const vector *)(const void *)(table + (j << window_bits)), entries, mask);
+        for (size_t l = 0; l < PICKS; l += LANES)
+            store_limbs(limbs_in(out) + l / LANES * limbs + j, chosen[l], chosen[l + 1]);
+    }
+    for (; j < limbs; j++) {
+        pick_limb(chosen, table + (j << window_bits), entries, mask);
+        for (size_t l = 0; l < PICKS; l += LANES)
+            limbs_in(out)[l / LANES * limbs + j] = _mm_unpacklo_epi64(chosen[l], chosen[l + 1]);
+    }
     dcsfl_wipe(mask, entries * sizeof mask[0]);
+    dcsfl_wipe(chosen, sizeof chosen);
 }
 
 static void scan(uint64_t *out, const uint64_t *table, size_t words, size_t entries, uint32_t index) {
