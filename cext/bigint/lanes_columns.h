@@ -242,7 +242,8 @@ static void advance(const struct dcsfl_modulus *modulus, uint64_t *scratch, uint
     const ptrdiff_t count = (ptrdiff_t)limbs, start = first_tile(limbs);
     const limb *factors = limbs_of(factor), *share = factors + 2 * limbs;
     limb *x = limbs_in(state), *w = x + limbs, *s = w + limbs;
-    sum *columns = (sum *)(void *)scratch, *columns1 = columns + PADDED(limbs), carry, carry1;
+    sum *columns = (sum *)(void *)scratch, *columns1 = columns + PADDED(limbs);
+    sum carry, carry1, share_carry = sum_zero();
     limb *first = (limb *)(void *)(columns1 + PADDED(limbs)), *second = first + limbs, *spare = second + limbs;
     const limb *right = padded_copy(spare, factors, limbs);
     const limb *shifted = padded_copy(spare + PADDED(limbs), factors + limbs, limbs);
@@ -273,7 +274,9 @@ static void advance(const struct dcsfl_modulus *modulus, uint64_t *scratch, uint
                          sum_from(limb_add(first[j], limb_set(modulus->n[j]))));
         w[j] = sum_limb(carry1);
         carry1 = sum_carry(carry1);
-        s[j] = limb_add(s[j], share[j]);
+        share_carry = sum_add(share_carry, sum_from(limb_add(s[j], share[j])));
+        s[j] = sum_limb(share_carry);
+        share_carry = sum_carry(share_carry);
     }
 }
 
