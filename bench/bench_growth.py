@@ -1,0 +1,100 @@
+"""How cost grows: with the number of values, of clients, and of bits a value. Per scheme, on one thread.
+
+A count of values that would take too long is left out, and the record says by which measurement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from affordable import MILLION, Affordable
+from he_core import Encryptor
+from workload import K_MAX, Workload
+
+Record = Callable[..., None]
+Repeat = Callable[..., Any]
+Engine = tuple[str, str]
+
+VALUES_OF_MANY_CLIENTS = 100_000  # at most: 64 frames of a million are half a gigabyte where a value takes 8 bytes
+OTHER_BITS = (8, 24)
+CLIENT, SERVER = "client: encrypt and decrypt", "server: every frame to the sum's"
+
+
+@pytest.fixture
+def in_time(
+    engine: Engine,
+    value_count: int,
+    affordable_at: Callable[[Engine], Affordable],
+    workload_of: Callable[..., Workload],
+    timed: bool,
+) -> Workload:
+    """A workload of `value_count` values, where that many are affordable."""
+    is_affordable, why = affordable_at(engine).estimate(value_count) if timed else (True, "")
+    if not is_affordable:
+        pytest.skip(f"{', '.join(engine)}: {why}")
+    return workload_of(engine, value_count)
+
+
+@pytest.fixture(params=OTHER_BITS)
+def of_bits(request: pytest.FixtureRequest, engine: Engine, workload_of: Callable[..., Workload]) -> Workload:
+    return workload_of(engine, MILLION, bits=request.param)
+
+
+def measure_client(w: Workload, repeat: Repeat, record: Record, group: str, clients: int = 2) -> None:
+    """Array to frame, and the sum's frame to the mean: all that a client does in a round, in one figure."""
+    encryptor = Encryptor(w.scheme, w.public)
+    total = w.sum_of(w.contributions(w.SAME_ROUND, clients), w.SAME_ROUND)
+
+    def part() -> Any:
+        return encryptor.encrypt(w.update, w.codec, round=w.SAME_ROUND, client=0), w.decrypt(total, w.SAME_ROUND)
+
+    part()
+    data, mean = repeat(part)
+    error = w.error(mean, w.mean_update(clients))
+    about = {"who": w.who, "what": CLIENT, "bits": w.bits, "clients": clients}
+    record(w.value_count, group=group, bytes=len(data), error=error, **about)
+
+
+def measure_server(w: Workload, repeat: Repeat, record: Record, group: str, clients: int = 2) -> None:
+    """Every client's frame into the sum, and the sum's frame out: all that the server does in a round."""
+    frames = w.contributions(w.SAME_ROUND, clients)
+    total = repeat(lambda: w.sum_of(frames, w.SAME_ROUND))
+    error = w.error(w.decrypt(total, w.SAME_ROUND), w.mean_update(clients))
+    about = {"who": w.who, "what": SERVER, "bits": w.bits, "clients": clients}
+    record(w.value_count, group=group, bytes=len(total), error=error, **about)
+
+
+def test_client_over_values(in_time: Workload, repeat: Repeat, record: Record) -> None:
+    measure_client(in_time, repeat, record, "growth with values")
+
+
+def test_server_over_values(in_time: Workload, repeat: Repeat, record: Record) -> None:
+    measure_server(in_time, repeat, record, "growth with values")
+
+
+def test_client_over_clients(
+    engine: Engine, workload_of: Callable[..., Workload], repeat: Repeat, record: Record, clients: int
+) -> None:
+    """A client's own cost depends on the others' number only by the room that their sum needs."""
+    w = workload_of(engine, VALUES_OF_MANY_CLIENTS, k_max=max(clients, K_MAX))
+    measure_client(w, repeat, record, "growth with clients", clients)
+
+
+def test_server_over_clients(
+    engine: Engine, workload_of: Callable[..., Workload], repeat: Repeat, record: Record, clients: int
+) -> None:
+    w = workload_of(engine, VALUES_OF_MANY_CLIENTS, k_max=max(clients, K_MAX))
+    measure_server(w, repeat, record, "growth with clients", clients)
+
+
+@pytest.mark.slow
+def test_client_over_bits(of_bits: Workload, repeat: Repeat, record: Record) -> None:
+    measure_client(of_bits, repeat, record, "growth with bits")
+
+
+@pytest.mark.slow
+def test_server_over_bits(of_bits: Workload, repeat: Repeat, record: Record) -> None:
+    measure_server(of_bits, repeat, record, "growth with bits")
