@@ -5,6 +5,9 @@ BIN    := $(VENV)/bin
 # meson-python looks for meson and ninja on PATH
 export PATH := $(abspath $(BIN)):$(PATH)
 
+# Makes the environment that the workers of bfv and ckks run in, where a Python that has OpenFHE can be found
+OPENFHE := $(BIN)/python -m he_core.arith.openfhe_backend.install
+
 BUILD_TOOLS := "meson-python>=0.17,<0.23" "meson>=1.4" "ninja>=1.11"
 
 .PHONY: help demo test quick lint format types bench results clean
@@ -15,7 +18,7 @@ help:  ## list the tasks
 demo: $(VENV)/.demo  ## install, train the demo and write its report
 	$(BIN)/dcsfl-train run
 
-test: $(VENV)/.dev lint types  ## install everything for development, lint, check types, run every test
+test: $(VENV)/.dev $(VENV)/.in-process lint types  ## install everything for development, lint, check types, run every test
 	$(BIN)/python -m pytest -q
 
 quick: $(VENV)/.dev  ## the tests that take seconds
@@ -46,10 +49,19 @@ $(VENV)/.tools:
 # Editable and without build isolation: the C kernels are rebuilt when their sources change.
 $(VENV)/.demo: $(VENV)/.tools pyproject.toml meson.build
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[demo]'
+	$(OPENFHE) --optional
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.tools pyproject.toml meson.build
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[dev]'
+	$(OPENFHE) --optional
+	@touch $@
+
+# The engine under a Python that OpenFHE loads on, where there is one: its schemes without a worker in between.
+$(VENV)/.in-process: $(VENV)/.dev
+	$(OPENFHE) --optional --into $(VENV)/in-process
+	test ! -d $(VENV)/in-process || $(VENV)/in-process/bin/pip install --quiet --disable-pip-version-check $(BUILD_TOOLS)
+	test ! -d $(VENV)/in-process || $(VENV)/in-process/bin/pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[test-engine]'
 	@touch $@
 
 # A peer that does not install here is left out of the comparison. Flower gets an environment of its own: it pins

@@ -1,12 +1,18 @@
-"""OpenFHE driven directly (`driven_openfhe.py`), under an interpreter that its wheels load in."""
+"""OpenFHE driven directly (`driven_openfhe.py`), under the Python that the `openfhe` backend would use."""
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
-from elsewhere import DrivenSuite, interpreter
+from elsewhere import DrivenSuite
+from he_core.arith.openfhe_backend.interpreter import place
 
-PYTHON = interpreter("DCSFL_OPENFHE_PYTHON", "openfhe", "openfhe")
+PLACE = place()
+if PLACE.obstacle is not None:
+    pytest.skip(PLACE.obstacle, allow_module_level=True)
+PYTHON = str(PLACE.python or sys.executable)
 
 
 class TestBfv(DrivenSuite):

@@ -14,7 +14,7 @@ from peers import PeerSuite
 paillier = pytest.importorskip("paillier", reason="pypaillier is not installed; pip install 'dcsfl[peers]'")
 
 pytestmark = pytest.mark.slow  # it looks for safe primes: half a minute for a key
-BITS, POWER_OF_TEN = 3_072, 8
+BITS, QUICK_BITS, POWER_OF_TEN = 3_072, 1_024, 8  # quick: where benchmarks run once as tests
 
 
 class Pypaillier(Peer):
@@ -23,8 +23,8 @@ class Pypaillier(Peer):
     tolerance = 10.0**-POWER_OF_TEN
     least = 16
 
-    def __init__(self) -> None:
-        self.public, self.secret = paillier.generate_keypair(BITS)
+    def __init__(self, bits: int) -> None:
+        self.public, self.secret = paillier.generate_keypair(bits)
 
     def encrypt(self, values: NDArray[np.float32], client: int = 0) -> Frames:
         return [bytes(blob) for blob in paillier.encrypt_many(self.public, values.tolist(), POWER_OF_TEN)]
@@ -46,5 +46,5 @@ class Pypaillier(Peer):
 
 class TestPypaillier(PeerSuite):
     @pytest.fixture(scope="class")
-    def peer(self) -> Peer:
-        return Pypaillier()
+    def peer(self, timed: bool) -> Peer:
+        return Pypaillier(BITS if timed else QUICK_BITS)

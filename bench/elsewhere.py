@@ -1,6 +1,6 @@
 """Peers that cannot run in this interpreter: driven in a process under one that has them, which times its own steps.
 
-Named by an environment variable, or found in a folder of this environment: `.venv/openfhe`, `.venv/flower`.
+Named by an environment variable, or found in a folder of this environment, such as `.venv/flower`.
 """
 
 from __future__ import annotations

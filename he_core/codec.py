@@ -226,3 +226,22 @@ class Codec:
             raise ValueCountError(self.value_count, sums.size)
         self.shape.check_total(addends, total_weight)
         return (sums * np.float64(self.weight_reference / total_weight)).astype(np.float32)
+
+    def normalise(self, update: NDArray[np.float32], weight: int) -> tuple[NDArray[np.float64], int]:
+        """The weighted update over its segments' limits, clipped to [-1, 1]: for schemes that take real numbers.
+
+        Returns float64[value_count] and the number of values that saturated. Raises as `check`.
+        """
+        self.check(update, weight)
+        scales = weight / (self.weight_reference * np.array(self.limits))
+        numbers = update.astype(np.float64) * np.repeat(scales, self.lengths)
+        saturated = int(np.count_nonzero(np.abs(numbers) > 1))
+        return np.clip(numbers, -1, 1, out=numbers), saturated
+
+    def denormalise(self, sums: NDArray[np.floating], addends: int, total_weight: int) -> NDArray[np.float32]:
+        """The weighted mean behind sums of `normalise`d updates: float32[value_count]. Raises as `dequantise`."""
+        if sums.shape != (self.value_count,):
+            raise ValueCountError(self.value_count, sums.size)
+        self.shape.check_total(addends, total_weight)
+        limits = np.array(self.limits) * (self.weight_reference / total_weight)
+        return (sums * np.repeat(limits, self.lengths)).astype(np.float32)

@@ -1,7 +1,7 @@
 """The cost ledger: stage timers and byte counters, per round and party.
 
-Every stage of the pipeline (prepare, quantise, pack, encrypt, frame, parse, add, decrypt, unpack) runs inside
-`CostLedger.stage`, in the same run that trains, so the cost of encryption is a measured result of that run.
+Every stage of the pipeline (prepare, quantise, pack, encrypt, convert, frame, parse, add, decrypt, unpack) runs
+inside `CostLedger.stage`, in the same run that trains, so the cost of encryption is a measured result of that run.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
-STAGES = ("prepare", "quantise", "pack", "encrypt", "frame", "parse", "add", "decrypt", "unpack")
+STAGES = ("prepare", "quantise", "pack", "encrypt", "convert", "frame", "parse", "add", "decrypt", "unpack")
 """The pipeline's stages in order; other stages (such as `keys`) may be recorded beside them. `prepare` is what the
-encryptions and decryptions of a round share, done by whoever comes first."""
+encryptions and decryptions of a round share, done by whoever comes first; `convert` what a foreign library's objects
+cost beside encryption and decryption, where a scheme has one."""
 
 
 @dataclass
@@ -40,6 +41,12 @@ class StageMeter:
     def __init__(self) -> None:
         self.bytes = 0
         self.values = 0
+        self.moved_ns: dict[str, int] = {}
+
+    def move(self, stage: str, elapsed_ns: int) -> None:
+        """Book `elapsed_ns` of this stage's time, at most all of it, to another stage; nothing where it is 0."""
+        if elapsed_ns:
+            self.moved_ns[stage] = self.moved_ns.get(stage, 0) + elapsed_ns
 
     def count(self, *, bytes: int = 0, values: int = 0) -> None:
         """Add to the bytes the stage put out and the values it worked on."""
@@ -61,12 +68,14 @@ class CostLedger:
         start = time.perf_counter_ns()
         yield meter
         elapsed_ns = time.perf_counter_ns() - start
+        own_ns = elapsed_ns - sum(meter.moved_ns.values())
         with self._lock:
-            cost = self._costs.setdefault((round, party, stage), StageCost(round, party, stage))
-            cost.elapsed_ns += elapsed_ns
-            cost.bytes += meter.bytes
-            cost.values += meter.values
-            cost.calls += 1
+            for name, spent_ns, size in ((stage, own_ns, meter.bytes), *((*m, 0) for m in meter.moved_ns.items())):
+                cost = self._costs.setdefault((round, party, name), StageCost(round, party, name))
+                cost.elapsed_ns += spent_ns
+                cost.bytes += size
+                cost.values += meter.values
+                cost.calls += 1
 
     def rows(self, round: int | None = None) -> list[StageCost]:
         """The costs recorded so far (of one round if given), in the order first recorded."""

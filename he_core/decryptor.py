@@ -59,7 +59,9 @@ class Decryptor:
             scheme.prepare(self._key, codec.shape, round)
             meter.count(values=codec.value_count)
         with self._ledger.stage("decrypt", round=round, party=self._party) as meter:
+            before_ns = scheme.conversion_ns
             sums = scheme.decrypt(self._key, ciphertext, round)
+            meter.move("convert", scheme.conversion_ns - before_ns)
             meter.count(bytes=sums.nbytes, values=codec.value_count)
         with self._ledger.stage("unpack", round=round, party=self._party) as meter:
             numbers = plaintext.unpack(sums, codec.value_count)

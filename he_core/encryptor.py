@@ -72,7 +72,9 @@ class Encryptor:
             words = plaintext.pack(numbers)
             meter.count(bytes=words.nbytes, values=values)
         with stage("encrypt", round=round, party=self._party) as meter:
+            before_ns = self._scheme.conversion_ns
             ciphertext = self._scheme.encrypt(self._key, words, codec.shape, round)
+            meter.move("convert", self._scheme.conversion_ns - before_ns)
             meter.count(bytes=self._scheme.payload_bytes(codec.shape), values=values)
         with stage("frame", round=round, party=self._party) as meter:
             header = FrameHeader(

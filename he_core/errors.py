@@ -43,6 +43,38 @@ class BackendUnavailableError(HeCoreError):
         self.scheme, self.backend, self.reason = scheme, backend, reason
 
 
+class RingTooSmallError(ParameterError):
+    """A codec whose sums do not fit what one coefficient of a ring may hold."""
+
+
+class LibraryError(HeCoreError):
+    """What a foreign library said when a call failed. Never holds keys or values."""
+
+    def __init__(self, call: str, message: str) -> None:
+        super().__init__(f"OpenFHE could not {call.replace('_', ' ')}: {message}")
+        self.call, self.message = call, message
+
+
+class WorkerError(HeCoreError):
+    """The process that runs a foreign library is not there."""
+
+
+class WorkerStartError(WorkerError):
+    """It could not be started; nothing was sent to it."""
+
+    def __init__(self, python: str, reason: str) -> None:
+        super().__init__(f"the OpenFHE worker under {python} cannot start: {reason}")
+        self.python, self.reason = python, reason
+
+
+class WorkerDiedError(WorkerError):
+    """It ended in a call, of which nothing was kept."""
+
+    def __init__(self, call: str, how: str) -> None:
+        super().__init__(f"the OpenFHE worker {how} in a call to {call.replace('_', ' ')}; nothing of it was kept")
+        self.call, self.how = call, how
+
+
 # --- codec and packing ---------------------------------------------------------------------------------
 
 

@@ -1,7 +1,8 @@
 """Integers <-> plaintext words: what lies between the codec and a scheme.
 
-A scheme names its plaintext: `PackedFields` (fields side by side in fixed-size words) or `Reals` (float32, for
-schemes that take real numbers). Both have the same four steps, so nothing above asks which one it holds.
+A scheme names its plaintext: `PackedFields` (fields side by side in fixed-size words), or, for schemes that take real
+numbers, `BoundedReals` (within the clip limits) or `Reals` (as they are). All have the same four steps, so nothing
+above asks which one it holds.
 """
 
 from __future__ import annotations
@@ -98,3 +99,29 @@ class Reals:
 
     def dequantise(self, codec: Codec, sums: NDArray, addends: int, total_weight: int) -> NDArray[np.float32]:
         return codec.unscale(sums, addends, total_weight)
+
+
+@dataclass(frozen=True)
+class BoundedReals:
+    """Values over their segment's clip limit: float64 in [-1, 1], clipped, one to an eight-byte word."""
+
+    word_bytes: int = 8
+
+    def word_count(self, value_count: int) -> int:
+        return value_count
+
+    def quantise(
+        self, codec: Codec, update: NDArray[np.float32], weight: int, noise: np.random.Generator | None
+    ) -> tuple[NDArray[np.float64], int]:
+        return codec.normalise(update, weight)
+
+    def pack(self, numbers: NDArray) -> Words:
+        return np.ascontiguousarray(numbers, "<f8").view(np.uint8).reshape(-1, self.word_bytes)
+
+    def unpack(self, words: Words, value_count: int) -> NDArray[np.float64]:
+        if words.shape != (value_count, self.word_bytes):
+            raise ValueCountError(value_count, len(words), "words")
+        return np.ascontiguousarray(words).reshape(-1).view("<f8")
+
+    def dequantise(self, codec: Codec, sums: NDArray, addends: int, total_weight: int) -> NDArray[np.float32]:
+        return codec.denormalise(sums, addends, total_weight)

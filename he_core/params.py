@@ -123,24 +123,72 @@ class RlweParameters(SchemeParameters):
     MODULUS_BITS: ClassVar[int] = MODULUS.bit_length()
 
     def __post_init__(self) -> None:
-        strengths = sorted({strength for _, strength in LATTICE_MODULUS_BITS})
-        for name, value in self.as_dict().items():
-            if isinstance(value, bool) or not isinstance(value, int):
-                raise ParameterError(name, value, "must be a whole number")
-        if self.security_bits not in strengths:
-            raise ParameterError(
-                "security_bits",
-                self.security_bits,
-                f"must be one of {strengths}, the rows of the Homomorphic Encryption Security Standard 2018, Table 1",
-            )
+        _check_lattice_strength(self.security_bits)
+        if isinstance(self.failure_bits, bool) or not isinstance(self.failure_bits, int):
+            raise ParameterError("failure_bits", self.failure_bits, "must be a whole number")
         if not 64 <= self.failure_bits <= 128:
             raise ParameterError("failure_bits", self.failure_bits, "must be in [64, 128]")
 
     @property
     def degree(self) -> int:
         """N: the smallest degree whose row allows a modulus of this size at the strength asked for."""
-        return min(
-            degree
-            for (degree, strength), modulus_bits in LATTICE_MODULUS_BITS.items()
-            if strength == self.security_bits and modulus_bits >= self.MODULUS_BITS
+        return _degree(self.security_bits, self.MODULUS_BITS)
+
+
+@dataclass(frozen=True)
+class LatticeParameters(SchemeParameters):
+    """Strength of a scheme over OpenFHE; what else it needs follows from the codec.
+
+    security_bits: 128, 192 or 256; decides the ring's degree (`LATTICE_MODULUS_BITS`).
+    """
+
+    security_bits: int = 128
+
+    # The prime that OpenFHE 1.6 takes for 50 bits at either degree: the largest below 2^50 that is 1 mod 2^13. 50 are
+    # within the table at degree 2,048 and within what OpenFHE admits there for both schemes (54 and 53), and
+    # 2^14 unreduced residues fit a 64-bit word.
+    MODULUS: ClassVar[int] = 2**50 - 2**14 + 1
+    MODULUS_BITS: ClassVar[int] = MODULUS.bit_length()
+
+    def __post_init__(self) -> None:
+        _check_lattice_strength(self.security_bits)
+
+    @property
+    def degree(self) -> int:
+        """N: the smallest degree whose row allows a modulus of this size at the strength asked for."""
+        return _degree(self.security_bits, self.MODULUS_BITS)
+
+
+@dataclass(frozen=True)
+class BfvParameters(LatticeParameters):
+    """`bfv`: as `LatticeParameters`."""
+
+    scheme: ClassVar[str] = "bfv"
+
+
+@dataclass(frozen=True)
+class CkksParameters(LatticeParameters):
+    """`ckks`: as `LatticeParameters`."""
+
+    scheme: ClassVar[str] = "ckks"
+
+
+def _check_lattice_strength(security_bits: object) -> None:
+    if isinstance(security_bits, bool) or not isinstance(security_bits, int):
+        raise ParameterError("security_bits", security_bits, "must be a whole number")
+    strengths = sorted({strength for _, strength in LATTICE_MODULUS_BITS})
+    if security_bits not in strengths:
+        raise ParameterError(
+            "security_bits",
+            security_bits,
+            f"must be one of {strengths}, the rows of the Homomorphic Encryption Security Standard 2018, Table 1",
         )
+
+
+def _degree(security_bits: int, modulus_bits: int) -> int:
+    """The smallest degree whose row allows a modulus of `modulus_bits`."""
+    return min(
+        degree
+        for (degree, strength), most_bits in LATTICE_MODULUS_BITS.items()
+        if strength == security_bits and most_bits >= modulus_bits
+    )

@@ -17,6 +17,8 @@ from typing import Any
 
 from he_core.errors import BackendUnavailableError, ParameterError, UnknownNameError
 from he_core.params import (
+    BfvParameters,
+    CkksParameters,
     PaillierParameters,
     PlainParameters,
     RlweParameters,
@@ -182,11 +184,25 @@ def _own() -> list[Registration]:
 
         return Rlwe(parameters, RingArithmetic("numba", kernels.portable().rlwe, threads))
 
+    def bfv_on_openfhe(parameters: BfvParameters, threads: int) -> Scheme:
+        from he_core.arith.openfhe_backend.lattice import lattice
+        from he_core.schemes.bfv import Bfv
+
+        return Bfv(parameters, lattice(parameters.MODULUS, threads))
+
+    def ckks_on_openfhe(parameters: CkksParameters, threads: int) -> Scheme:
+        from he_core.arith.openfhe_backend.lattice import lattice
+        from he_core.schemes.ckks import Ckks
+
+        return Ckks(parameters, lattice(parameters.MODULUS, threads))
+
     return [
         Registration(RlweParameters, "native", rlwe_on_native, _not_built),
         Registration(RlweParameters, "numba", rlwe_on_numba, lambda: _missing("numba")),
         Registration(PaillierParameters, "native", paillier_on_native, _not_built),
         Registration(PaillierParameters, "gmpy2", paillier_on_gmpy2, lambda: _missing("gmpy2")),
+        Registration(BfvParameters, "openfhe", bfv_on_openfhe, _no_openfhe),
+        Registration(CkksParameters, "openfhe", ckks_on_openfhe, _no_openfhe),
         Registration(PlainParameters, "numpy", plain),
         Registration(UnquantisedParameters, "numpy", unquantised),
     ]
@@ -196,6 +212,12 @@ def _not_built() -> str | None:
     if importlib.util.find_spec("he_core._native") is None:
         return "the C extension was not built; reinstall dcsfl with a C compiler and Python's headers"
     return None
+
+
+def _no_openfhe() -> str | None:
+    from he_core.arith.openfhe_backend.lattice import obstacle
+
+    return obstacle()
 
 
 def _missing(module: str) -> str | None:

@@ -70,6 +70,11 @@ class Scheme(ABC):
     def plaintext(self, shape: CodecShape) -> Plaintext:
         """How this scheme lays out values of `shape`."""
 
+    @property
+    def conversion_ns(self) -> int:
+        """Nanoseconds that encryptions and decryptions have spent so far on a foreign library's own objects."""
+        return 0
+
     def prepare(self, key: PublicKey | SecretKey, shape: CodecShape, round: int) -> None:
         """Make what encryptions and decryptions of `round` share, where it is not there yet: tables, public values.
 

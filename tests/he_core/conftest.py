@@ -12,7 +12,8 @@ import pytest
 from numpy.typing import NDArray
 
 import he_core
-from he_core import Aggregator, Codec, Decryptor, Encryptor, Scheme, SecretBundle, frame, registry
+from he_core import Aggregator, Codec, CodecShape, Decryptor, Encryptor, Scheme, SecretBundle, frame, registry
+from he_core.packing import Reals
 
 QUICK_PARAMETERS: dict[str, dict[str, Any]] = {"paillier": {"modulus_bits": 2048}}
 """Parameters that keep a scheme's tests short; schemes not named here run with their defaults."""
@@ -35,6 +36,11 @@ class Engine:
     @property
     def secret(self) -> he_core.keys.SecretKey:
         return self.scheme.secret_key(self.keys)
+
+    @property
+    def clips(self) -> bool:
+        """Whether values over the clip limit saturate: real numbers may be sent as they are."""
+        return not isinstance(self.scheme.plaintext(CodecShape(16, 2, 1)), Reals)
 
     def values_per_word(self, codec: Codec) -> int:
         """Values that fill exactly one plaintext word."""

@@ -24,7 +24,7 @@ from he_core import (
     keystore,
     registry,
 )
-from he_core.errors import ParameterError, SecretKeyRefusedError
+from he_core.errors import ParameterError, RingTooSmallError, SecretKeyRefusedError
 
 if TYPE_CHECKING:
     from tests.he_core.conftest import Engine, Engines
@@ -231,10 +231,11 @@ def test_values_over_the_limit_are_clipped_and_counted_or_kept_whole(engine: Eng
     aggregator.open(0, codec.shape)
     aggregator.add(encryptor.encrypt(update, codec, round=0, client=0))
     mean = engine.decrypt(aggregator.result(), codec)
-    engine.assert_mean(mean, [update], codec)
+    limits = np.repeat(np.array(codec.limits, np.float32), codec.lengths)
+    engine.assert_mean(mean, [np.clip(update, -limits, limits) if engine.clips else update], codec)
     changed = int(np.count_nonzero(np.abs(mean - update) > 1e-3 * np.abs(update)))
     assert encryptor.saturated_values == changed
-    assert changed == (3 if engine.scheme.capabilities.exact else 0)
+    assert changed == (3 if engine.clips else 0)
 
 
 @pytest.mark.parametrize(("bits", "k_max"), [(2, 1), (2, 5), (9, 8), (16, 1), (16, 7), (16, 8), (24, 8), (24, 256)])
@@ -242,6 +243,12 @@ def test_extreme_sums_do_not_carry_into_their_neighbours(engine: Engine, bits: i
     """Widths that divide a word's bits are among them: there a scheme is tempted to fill it to the brim."""
     codec = Codec(bits=bits, k_max=k_max, lengths=(2 * engine.values_per_word(CODEC) + 1,), limits=(1.0,))
     clients = min(k_max, 8)
+    try:
+        engine.scheme.plaintext(codec.shape)
+    except RingTooSmallError as refusal:
+        assert bits == 24  # only what hardly any scheme has room for may be refused
+        assert str(bits) in str(refusal)  # noqa: PT017
+        return
     pattern = np.resize(np.array([1, -1, 1, 1, -1, -1, 0], np.float32), codec.value_count)
     for update in (pattern, -pattern):
         mean = engine.decrypt(engine.sum([update] * clients, codec), codec)

@@ -89,6 +89,8 @@ RECEIVER_LIES: dict[str, tuple[str, type[errors.HeCoreError]]] = {
     "rlwe-first-value-coefficient-at-its-modulus": ("rlwe", errors.CiphertextRangeError),
     "rlwe-last-value-coefficient-all-ones": ("rlwe", errors.CiphertextRangeError),
     "rlwe-bits-after-the-last-coefficient": ("rlwe", errors.CiphertextRangeError),
+    "bfv-first-residue-at-its-modulus": ("bfv", errors.CiphertextRangeError),
+    "bfv-last-residue-all-ones": ("bfv", errors.CiphertextRangeError),
     "none-not-a-number": ("none", errors.CiphertextRangeError),
     "none-infinite": ("none", errors.CiphertextRangeError),
 }
@@ -123,7 +125,10 @@ def test_the_parser_refuses_it_by_its_own_error(lie: str) -> None:
 def test_the_aggregator_refuses_it_and_its_sum_stays_the_frozen_one(lie: str) -> None:
     name, error = RECEIVER_LIES[lie] if lie in RECEIVER_LIES else ("plain", PARSER_LIES[lie][0])
     bundle = keystore.load_public(FROZEN / f"TEST-ONLY-{name}.public.json")
-    scheme = create(name, parameters=bundle.parameters, threads=1)
+    try:
+        scheme = create(name, parameters=bundle.parameters, threads=1)
+    except errors.BackendUnavailableError as error:
+        pytest.skip(str(error))
     codec = DOCUMENT["codec"]
     shape = Codec(
         codec["bits"], codec["k_max"], tuple(codec["lengths"]), tuple(codec["limits"]), codec["weight_reference"]

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from he_core import Aggregator, Codec, Decryptor, Scheme, SecretBundle, create, frame, keystore
+from he_core.errors import BackendUnavailableError
+from he_core.packing import Reals
 
 FROZEN = Path(__file__).parents[1] / "fixtures" / "v1"
 DOCUMENT: dict[str, Any] = json.loads((FROZEN / "frames.json").read_text(encoding="ascii"))
@@ -42,7 +44,10 @@ def frozen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     shutil.copy(FROZEN / f"TEST-ONLY-{request.param}.secret.json", path)
     path.chmod(0o600)  # version control keeps no modes
     keys = keystore.load_secret(path)
-    scheme = create(request.param, parameters=keys.public.parameters, threads=1)
+    try:
+        scheme = create(request.param, parameters=keys.public.parameters, threads=1)
+    except BackendUnavailableError as error:
+        pytest.skip(str(error))
     codec = DOCUMENT["codec"]
     lengths, limits = tuple(codec["lengths"]), tuple(codec["limits"])
     return Frozen(scheme, keys, Codec(codec["bits"], codec["k_max"], lengths, limits, codec["weight_reference"]))
@@ -51,14 +56,16 @@ def frozen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def test_a_frozen_sum_decrypts_to_the_mean_it_had(frozen: Frozen) -> None:
     decryptor = Decryptor(frozen.scheme, frozen.scheme.secret_key(frozen.keys))
     mean = decryptor.decrypt(frozen.total, frozen.codec, round=ROUND)
-    np.testing.assert_array_equal(mean, np.array(DOCUMENT["means"][frozen.scheme.name], np.float32))
+    expected = np.array(DOCUMENT["means"][frozen.scheme.name], np.float32)
+    # Real numbers come out of floating-point transforms, whose last bit is the machine's.
+    np.testing.assert_allclose(mean, expected, rtol=0, atol=0 if frozen.scheme.capabilities.exact else 1e-8)
 
 
 def test_the_mean_they_had_is_the_mean_of_the_updates(frozen: Frozen) -> None:
     codec = frozen.codec
     limits = np.repeat(codec.limits, codec.lengths)
     weighted = np.array(DOCUMENT["updates"]) * np.array(DOCUMENT["weights"])[:, None] / codec.weight_reference
-    if frozen.scheme.capabilities.exact:
+    if not isinstance(frozen.scheme.plaintext(codec.shape), Reals):
         weighted = np.clip(weighted, -limits, limits)  # what a client hands in is its weighted update
     expected = weighted.sum(axis=0) * codec.weight_reference / sum(DOCUMENT["weights"])
     bound = np.repeat(codec.steps, codec.lengths) * codec.weight_reference / sum(DOCUMENT["weights"])

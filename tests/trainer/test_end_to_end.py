@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from he_core import registry
 from trainer.cli import main
 from trainer.config import DataConfig
 from trainer.data import load as load_data
@@ -23,6 +24,14 @@ QUICK = (
     "network.features=[4,4,6,6,8,4]",
 )
 RLWE = ("encryption.scheme=rlwe",)
+OPENFHE = [
+    pytest.param(
+        (f"encryption.scheme={scheme}", "encryption.backend=openfhe"),
+        marks=pytest.mark.skipif(obstacle is not None, reason=str(obstacle)),
+        id=scheme,
+    )
+    for scheme, obstacle in ((s.scheme, s.obstacle) for s in registry.default().statuses() if s.backend == "openfhe")
+]
 PAILLIER = ("encryption.scheme=paillier", "encryption.parameters.modulus_bits=2048")
 
 
@@ -47,7 +56,9 @@ def brains():
     return sites
 
 
-@pytest.mark.parametrize("scheme", [RLWE, PAILLIER, ("encryption.scheme=plain",), ("encryption.scheme=none",)])
+@pytest.mark.parametrize(
+    "scheme", [RLWE, PAILLIER, ("encryption.scheme=plain",), ("encryption.scheme=none",), *OPENFHE]
+)
 def test_segmentation_of_the_demo_set(tmp_path, scheme):
     summary = run(tmp_path / "run", *scheme)
     assert summary["finished"] is True

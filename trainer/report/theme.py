@@ -21,8 +21,30 @@ from matplotlib.ticker import MaxNLocator
 INK, MUTED, GRID, SURFACE, OTHER = "#16181d", "#5b6068", "#e3e4e8", "#ffffff", "#9a9fa8"
 
 # Categorical colours in an order that keeps neighbours apart for colour-blind readers, one set per background.
-SERIES = ("#2a78d6", "#1baf7a", "#eda100", "#008300", "#4a3aa7", "#e34948", "#e87ba4", "#eb6834", "#7a5230")
-_SERIES_DARK = ("#3987e5", "#199e70", "#c98500", "#0ca30c", "#9085e9", "#e66767", "#d55181", "#d95926", "#b08052")
+SERIES = (
+    "#2a78d6",
+    "#1baf7a",
+    "#eda100",
+    "#008300",
+    "#4a3aa7",
+    "#e34948",
+    "#e87ba4",
+    "#eb6834",
+    "#7a5230",
+    "#00838f",
+)
+_SERIES_DARK = (
+    "#3987e5",
+    "#199e70",
+    "#c98500",
+    "#0ca30c",
+    "#9085e9",
+    "#e66767",
+    "#d55181",
+    "#d95926",
+    "#b08052",
+    "#26a5b3",
+)
 
 CSS_VARIABLES = {
     "--ink": (INK, "#eceef1"),

@@ -5,11 +5,21 @@ from __future__ import annotations
 import pytest
 import torch
 
+from he_core import registry
+
 ROUNDS = 3
 ENCRYPTED = {
     "rlwe": ("encryption.scheme=rlwe",),
     "paillier": ("encryption.scheme=paillier", "encryption.parameters.modulus_bits=2048"),
+    "bfv": ("encryption.scheme=bfv",),
 }
+OBSTACLES = {status.scheme: status.obstacle for status in registry.default().statuses()}  # the last backend's
+
+
+def here(scheme):
+    """`scheme` as a parameter of a test, skipped with the reason where it cannot run."""
+    obstacle = OBSTACLES[scheme]
+    return pytest.param(scheme, marks=pytest.mark.skipif(obstacle is not None, reason=str(obstacle)))
 
 
 def assert_same(left, right, tolerance):
@@ -18,7 +28,7 @@ def assert_same(left, right, tolerance):
         torch.testing.assert_close(tensor, right[name], rtol=0, atol=tolerance, msg=lambda m, n=name: f"{n}: {m}")
 
 
-@pytest.mark.parametrize("scheme", ENCRYPTED)
+@pytest.mark.parametrize("scheme", [here(scheme) for scheme in ENCRYPTED])
 @pytest.mark.parametrize("weighting", ["uniform", "samples"])
 def test_encrypted_and_plain_give_the_same_weights_bit_for_bit(federation, weighting, scheme):
     encrypted = federation(*ENCRYPTED[scheme], f"method.weighting={weighting}")
@@ -39,6 +49,14 @@ def test_one_round_of_quantised_averaging_is_within_half_a_step_of_float_averagi
     heads = [name for name in plain.weights() if name.startswith("client-0/")]
     worst = max(float((plain.weights()[name] - exact.weights()[name]).abs().max()) for name in heads)
     assert 0 < worst <= step / 2 + 1e-7
+
+
+@pytest.mark.parametrize("scheme", [here("ckks")])
+def test_a_round_of_real_numbers_is_float_averaging_to_a_millionth(federation, scheme):
+    encrypted, exact = federation(f"encryption.scheme={scheme}"), federation("encryption.scheme=none")
+    encrypted.run(1)
+    exact.run(1)
+    assert_same(encrypted.weights(), exact.weights(), tolerance=1e-6)
 
 
 def test_all_clients_hold_the_same_head_and_tail_after_a_round(federation):

@@ -272,5 +272,5 @@ def test_missing_metrics_are_shown_as_a_dash_not_as_nan(make_run):
 
 
 def test_more_clients_than_colours_are_drawn_grey(page_of):
-    _, page, _ = page_of(rounds=2, clients=10)
-    assert "10 clients" in page.words[page.words.index("Training loss") :]
+    _, page, _ = page_of(rounds=2, clients=11)
+    assert "11 clients" in page.words[page.words.index("Training loss") :]
