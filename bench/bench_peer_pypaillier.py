@@ -14,7 +14,7 @@ from peers import PeerSuite
 paillier = pytest.importorskip("paillier", reason="pypaillier is not installed; pip install 'dcsfl[peers]'")
 
 pytestmark = pytest.mark.slow  # it looks for safe primes: half a minute for a key
-BITS, QUICK_BITS, POWER_OF_TEN = 3_072, 1_024, 8  # quick: where benchmarks run once as tests
+BITS, QUICK_BITS, POWER_OF_TEN = 3_072, 2_048, 8  # quick: where benchmarks run once as tests
 
 
 class Pypaillier(Peer):
