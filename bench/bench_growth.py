@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from affordable import MILLION, Affordable
+from affordable import MILLION, PAPER, Affordable
 from he_core import Encryptor, HeCoreError
 from workload import K_MAX, Workload
 
@@ -18,24 +18,34 @@ Record = Callable[..., None]
 Repeat = Callable[..., Any]
 Engine = tuple[str, str]
 
-VALUES_OF_MANY_CLIENTS = 100_000  # at most: 64 frames of a million are half a gigabyte where a value takes 8 bytes
+MORE = 100_000  # values of many clients: 64 frames of a million would be half a gigabyte where a value takes 8 bytes
 OTHER_BITS = (8, 24)
 CLIENT, SERVER = "client: encrypt and decrypt", "server: every frame to the sum's"
 
 
 @pytest.fixture
 def in_time(
-    engine: Engine,
-    value_count: int,
-    affordable_at: Callable[[Engine], Affordable],
-    workload_of: Callable[..., Workload],
-    timed: bool,
-) -> Workload:
-    """A workload of `value_count` values, where that many are affordable."""
-    is_affordable, why = affordable_at(engine).estimate(value_count) if timed else (True, "")
-    if not is_affordable:
-        pytest.skip(f"{', '.join(engine)}: {why}")
-    return workload_of(engine, value_count)
+    engine: Engine, affordable_at: Callable[[Engine], Affordable], workload_of: Callable[..., Workload], timed: bool
+) -> Callable[..., Workload]:
+    """(count, k_max) -> a workload of that many values; skips where they are not affordable, or cannot be."""
+
+    def workload(count: int, **codec: int) -> Workload:
+        is_affordable, why = affordable_at(engine).estimate(count) if timed else (True, "")
+        if not is_affordable:
+            pytest.skip(f"{', '.join(engine)}: {why}")
+        return possible(workload_of(engine, count, **codec))
+
+    return workload
+
+
+@pytest.fixture
+def of_count(in_time: Callable[..., Workload], value_count: int) -> Workload:
+    return in_time(value_count)
+
+
+@pytest.fixture(params=[PAPER, pytest.param(MORE, marks=pytest.mark.slow)])
+def of_many(request: pytest.FixtureRequest, in_time: Callable[..., Workload], clients: int) -> Workload:
+    return in_time(request.param, k_max=max(clients, K_MAX))
 
 
 @pytest.fixture(params=OTHER_BITS)
@@ -76,27 +86,21 @@ def measure_server(w: Workload, repeat: Repeat, record: Record, group: str, clie
     record(w.value_count, group=group, bytes=len(total), error=error, **about)
 
 
-def test_client_over_values(in_time: Workload, repeat: Repeat, record: Record) -> None:
-    measure_client(in_time, repeat, record, "growth with values")
+def test_client_over_values(of_count: Workload, repeat: Repeat, record: Record) -> None:
+    measure_client(of_count, repeat, record, "growth with values")
 
 
-def test_server_over_values(in_time: Workload, repeat: Repeat, record: Record) -> None:
-    measure_server(in_time, repeat, record, "growth with values")
+def test_server_over_values(of_count: Workload, repeat: Repeat, record: Record) -> None:
+    measure_server(of_count, repeat, record, "growth with values")
 
 
-def test_client_over_clients(
-    engine: Engine, workload_of: Callable[..., Workload], repeat: Repeat, record: Record, clients: int
-) -> None:
+def test_client_over_clients(of_many: Workload, repeat: Repeat, record: Record, clients: int) -> None:
     """A client's own cost depends on the others' number only by the room that their sum needs."""
-    w = possible(workload_of(engine, VALUES_OF_MANY_CLIENTS, k_max=max(clients, K_MAX)))
-    measure_client(w, repeat, record, "growth with clients", clients)
+    measure_client(of_many, repeat, record, _with_clients(of_many), clients)
 
 
-def test_server_over_clients(
-    engine: Engine, workload_of: Callable[..., Workload], repeat: Repeat, record: Record, clients: int
-) -> None:
-    w = possible(workload_of(engine, VALUES_OF_MANY_CLIENTS, k_max=max(clients, K_MAX)))
-    measure_server(w, repeat, record, "growth with clients", clients)
+def test_server_over_clients(of_many: Workload, repeat: Repeat, record: Record, clients: int) -> None:
+    measure_server(of_many, repeat, record, _with_clients(of_many), clients)
 
 
 @pytest.mark.slow
@@ -107,3 +111,7 @@ def test_client_over_bits(of_bits: Workload, repeat: Repeat, record: Record) -> 
 @pytest.mark.slow
 def test_server_over_bits(of_bits: Workload, repeat: Repeat, record: Record) -> None:
     measure_server(of_bits, repeat, record, "growth with bits")
+
+
+def _with_clients(w: Workload) -> str:
+    return f"growth with clients, {w.value_count:,} values"

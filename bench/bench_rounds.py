@@ -57,6 +57,7 @@ def test_array_to_frame(workload: Workload, repeat: Repeat, record: Record, key:
         bytes=len(data),
         error=error,
         bits=BITS,
+        encrypts=w.scheme.capabilities.encrypts,
         is_headline=headline,
     )
 
@@ -82,6 +83,7 @@ def test_frame_into_the_sum(workload: Workload, repeat: Repeat, record: Record) 
         bytes=len(second),
         error=error,
         bits=BITS,
+        encrypts=w.scheme.capabilities.encrypts,
         is_headline=True,
     )
 
@@ -112,6 +114,7 @@ def test_sum_to_mean(workload: Workload, repeat: Repeat, record: Record, is_fres
         bytes=mean.nbytes,
         error=error,
         bits=BITS,
+        encrypts=w.scheme.capabilities.encrypts,
         is_headline=not is_fresh,
     )
 

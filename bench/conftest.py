@@ -19,9 +19,10 @@ from affordable import FEW, LADDER, MILLION, Affordable
 from he_core import Scheme, SecretBundle, registry
 from workload import Workload
 
-SECONDS_A_BENCHMARK = 0.5
+SECONDS_A_BENCHMARK = 0.4
+LONG = 0.4  # seconds: an action that takes longer is repeated three times
 CLIENTS = (4, 16, 64)
-LEAST_ROUNDS, MOST_ROUNDS = 5, 50  # a figure without a spread is no figure
+LEAST_ROUNDS, LEAST_LONG_ROUNDS, MOST_ROUNDS = 5, 3, 40  # a figure without a spread is no figure
 
 HERE = [(status.scheme, status.backend) for status in registry.default().statuses() if status.obstacle is None]
 
@@ -100,7 +101,7 @@ def workload(engine: Engine, workload_of: Callable[..., Workload]) -> Workload:
 
 @pytest.fixture
 def repeat(benchmark: BenchmarkFixture) -> Callable[..., Any]:
-    """`repeat(action)`: time it five times at least, more often where that is quick; returns its last result.
+    """`repeat(action)`: time it three times at least, more often where that is quick; returns its last result.
 
     setup: as pytest-benchmark's, called before each repetition: (args, kwargs) for the action, or None.
     """
@@ -115,7 +116,8 @@ def repeat(benchmark: BenchmarkFixture) -> Callable[..., Any]:
         took = time.perf_counter() - ready
         # What is set up is not in the figure, but in the time of the whole.
         whole = took + 0.3 * (ready - started)
-        rounds = max(LEAST_ROUNDS, min(MOST_ROUNDS, int(SECONDS_A_BENCHMARK / max(whole, 1e-9))))
+        least = LEAST_ROUNDS if took < LONG else LEAST_LONG_ROUNDS
+        rounds = max(least, min(MOST_ROUNDS, int(SECONDS_A_BENCHMARK / max(whole, 1e-9))))
         return benchmark.pedantic(action, setup=setup, rounds=rounds, iterations=1)
 
     return run
@@ -127,7 +129,7 @@ def record(benchmark: BenchmarkFixture) -> Callable[..., None]:
 
     bytes: the result's size. error: the largest of the mean. seconds: the times of the repetitions, where another
     process took them. parts: part -> its seconds in each repetition. is_headline: the row of its group that stands
-    for `who` in the comparison. note: what a reader must know.
+    for `who` in the comparison. note: what a reader must know. encrypts: whether who adds cannot read the sum.
     """
 
     def put(
@@ -143,6 +145,7 @@ def record(benchmark: BenchmarkFixture) -> Callable[..., None]:
         seconds: Sequence[float] | None = None,
         parts: dict[str, list[float]] | None = None,
         note: str = "",
+        encrypts: bool = True,
         is_peer: bool = False,
         is_headline: bool = False,
     ) -> None:
@@ -159,6 +162,7 @@ def record(benchmark: BenchmarkFixture) -> Callable[..., None]:
             seconds=None if seconds is None else list(seconds),
             parts=parts,
             note=note,
+            encrypts=encrypts,
             is_peer=is_peer,
             is_headline=is_headline,
         )
@@ -181,6 +185,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "engine" in metafunc.fixturenames:
         metafunc.parametrize("engine", HERE, ids="-".join, scope="session")
     if "value_count" in metafunc.fixturenames:
-        metafunc.parametrize("value_count", LADDER[1:] if is_timed(metafunc.config) else [FEW])
+        metafunc.parametrize("value_count", LADDER[1:] if is_timed(metafunc.config) else [FEW], scope="session")
     if "clients" in metafunc.fixturenames:
-        metafunc.parametrize("clients", CLIENTS if is_timed(metafunc.config) else CLIENTS[-1:])
+        metafunc.parametrize("clients", CLIENTS if is_timed(metafunc.config) else CLIENTS[-1:], scope="session")

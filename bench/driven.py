@@ -18,8 +18,8 @@ from peer import Peer, PeerRound, whole_pass
 def serve(make: Callable[[], Peer]) -> None:
     """Answer until standard input ends.
 
-    {"do": "describe"} -> name, note; {"do": "pass", "count"}; {"do": "begin", "count"}; {"do": "encrypt" | "add" |
-    "decrypt"} -> seconds; {"do": "check", "step"} -> bytes, error.
+    {"do": "describe"} -> name, note, encrypts; {"do": "whole_pass", "count"}; {"do": "begin", "count"};
+    {"do": "encrypt" | "add" | "decrypt"} -> seconds; {"do": "check", "step"} -> bytes, error.
     """
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
@@ -35,7 +35,7 @@ class _Session:
         self._round: PeerRound | None = None
 
     def describe(self) -> dict[str, Any]:
-        return {"name": self._peer.name, "note": self._peer.note}
+        return {"name": self._peer.name, "note": self._peer.note, "encrypts": self._peer.encrypts}
 
     def whole_pass(self, count: int) -> dict[str, Any]:
         whole_pass(self._peer, count)

@@ -37,6 +37,7 @@ Arrays = list[NDArray]
 class SecAggPlus(Peer):
     name = f"Flower {version('flwr')} SecAgg+, masks"
     note = "masking, not encryption: the server reads the sum. Its masks come from a 32-bit seed, whatever the key"
+    encrypts = False
     tolerance = 2 * 2 * CLIPPING / STEPS
     addends = CLIENTS
 

@@ -95,6 +95,7 @@ class DrivenSuite:
             who=about["name"],
             what=what,
             note=about["note"],
+            encrypts=about["encrypts"],
             bytes=checked["bytes"],
             error=checked["error"],
             seconds=seconds,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -34,7 +33,7 @@ def render(result: Result, panels: Sequence[Panel], name: str) -> str:
             result=result,
             name=name,
             headlines=found,
-            tiles=tiles(found, result["schemes"]),
+            tiles=tiles(found),
             steps=STEPS,
             facts=facts(result),
             # The drawings are the only strings that enter unescaped; matplotlib escapes the texts in them.
@@ -45,11 +44,11 @@ def render(result: Result, panels: Sequence[Panel], name: str) -> str:
     )
 
 
-def tiles(found: dict[str, dict[str, Row]], schemes: dict[str, Any]) -> list[dict[str, str]]:
-    """The fastest of this project's schemes that encrypts, in four figures beside the fastest peer; or nothing."""
-    ours = {who: steps for who, steps in found.items() if not steps["encrypt"]["is_peer"]}
-    encrypting = [who for who in ours if schemes.get(who, {}).get("encrypts", True)]
-    peers = {who: steps for who, steps in found.items() if steps["encrypt"]["is_peer"]}
+def tiles(found: dict[str, dict[str, Row]]) -> list[dict[str, str]]:
+    """The fastest of this project's schemes that encrypts, beside the fastest peer that does; or nothing."""
+    encrypted = {who: steps for who, steps in found.items() if steps["encrypt"]["encrypts"]}
+    encrypting = [who for who, steps in encrypted.items() if not steps["encrypt"]["is_peer"]]
+    peers = {who: steps for who, steps in encrypted.items() if steps["encrypt"]["is_peer"]}
     if not encrypting:
         return []
     best = found[encrypting[0]]

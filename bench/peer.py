@@ -16,12 +16,13 @@ Frames = list[bytes]
 class Peer:
     """A library, set up with keys. `name` is the row's, `note` what its user should know of the setting.
 
-    tolerance: of a mean. addends: the updates in a mean. least: the fewest values it makes sense to measure, where
-    even a thousand take minutes.
+    encrypts: whether who adds cannot read the sum. tolerance: of a mean. addends: the updates in a mean. least: the
+    fewest values it makes sense to measure, where even a thousand take minutes.
     """
 
     name: str
     note: str = ""
+    encrypts: ClassVar[bool] = True
     tolerance: float
     addends: ClassVar[int] = 2
     least: ClassVar[int | None] = None

@@ -39,6 +39,7 @@ class PeerSuite:
     def put(self, record: Callable[..., None], peer: Peer, a_round: PeerRound) -> Put:
         def peers_row(group: str, what: str, sent: list[bytes], error: float) -> None:
             about = {"who": peer.name, "note": peer.note, "is_peer": True, "is_headline": True}
+            about["encrypts"] = peer.encrypts
             record(a_round.count, group=group, what=what, bytes=sum(map(len, sent)), error=error, **about)
 
         return peers_row

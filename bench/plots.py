@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from trainer.report import formats, theme
 STEPS = ("encrypt", "add", "decrypt")
 WIDTH = 13.0
 NAMES_INCHES = 3.2
+GROWTH = {"values": "values", "clients": "clients", "bits": "bits a value"}
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 OURS, IN_THE_CLEAR, PEERS = theme.SERIES[0], theme.SERIES[2], theme.OTHER
 WHO = [("this project", OURS), ("this project without encryption", IN_THE_CLEAR), ("peers", PEERS)]
@@ -47,16 +49,11 @@ def panels(result: Result) -> list[Panel]:
     """The drawings that `result` has rows for."""
     rows, target = result["rows"], result["targets"][0]
     who = headlines(rows, target)
-    colours = {name: _colour(result, name, steps["encrypt"]) for name, steps in who.items()}
+    colours = {name: _colour(steps["encrypt"]) for name, steps in who.items()}
     found = [_cost_panel(who, colours), _size_panel(who, colours)]
-    for group, along, label in (
-        ("growth with values", "values", "values"),
-        ("growth with clients", "clients", "clients"),
-        ("growth with bits", "bits", "bits a value"),
-    ):
-        mine = [row for row in rows if row["group"] == group]
-        if mine:
-            found.append(_growth_panel(group, along, label, mine))
+    for group in dict.fromkeys(row["group"] for row in rows if row["group"].startswith("growth with ")):
+        along = re.split(r"\W+", group)[2]
+        found.append(_growth_panel(group, along, GROWTH[along], [row for row in rows if row["group"] == group]))
     for group, title, names in (
         ("stages of a round", "Where a round's time goes", stage_parts),
         ("trainer: a step", "Where a training step's time goes", None),
@@ -139,10 +136,10 @@ def _name_rows(axes: Sequence[Axes], names: Sequence[str]) -> None:
         axis.set_yticklabels(names if index == 0 else [""] * len(names), parse_math=False, color=theme.INK)
 
 
-def _colour(result: Result, name: str, row: Row) -> str:
+def _colour(row: Row) -> str:
     if row["is_peer"]:
         return PEERS
-    return OURS if result["schemes"].get(name, {}).get("encrypts", True) else IN_THE_CLEAR
+    return OURS if row["encrypts"] else IN_THE_CLEAR
 
 
 def _dots(axis: Axes, title: str, rows: Sequence[Row], colours: Sequence[str]) -> None:
@@ -207,7 +204,7 @@ def _growth_panel(group: str, along: str, label: str, rows: list[Row]) -> Panel:
     counts = {name: {row["values"] for row in rows if row["who"] == name} for name in who}
     differ = along != "values" and len(set().union(*counts.values())) > 1
     key = [(f"{name}, {max(counts[name]):,} values" if differ else name, colour) for name, colour in colours.items()]
-    return Panel(group.replace(" ", "-"), _sentence(group), described, key, figure)
+    return Panel(name_of(group), _sentence(group), described, key, figure)
 
 
 def _line(axis: Axes, rows: Sequence[Row], along: str, colour: str, marker: str) -> None:
@@ -264,7 +261,7 @@ def _share_panel(group: str, title: str, rows: list[Row], order: Callable[[str],
                     linewidth=0.8,
                     hatch="////" if is_server else None,
                 )
-                if share >= 0.07:
+                if share >= 0.07 and not is_server:
                     axis.text(
                         left + share / 2,
                         position,
@@ -290,16 +287,16 @@ def _share_panel(group: str, title: str, rows: list[Row], order: Callable[[str],
         return drawn
 
     described = f"{title}, in shares: {', '.join(parts)}"
-    name = re_name(group)
-    return Panel(name, title, described, key, figure)
+    return Panel(name_of(group), title, described, key, figure)
 
 
 WHOLES = ("stages", "step", "round")
 """Rows that stand for all their parts."""
 
 
-def re_name(group: str) -> str:
-    return "-".join(word.strip(":") for word in group.split())
+def name_of(group: str) -> str:
+    """A panel's name in ids and files."""
+    return re.sub(r"\W+", "-", group)
 
 
 # --- axes

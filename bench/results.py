@@ -54,6 +54,7 @@ def _row(extra: dict[str, Any], target: str, seconds: list[float]) -> Row:
         "bytes_per_value": None if extra["bytes"] is None else round(extra["bytes"] / extra["values"], 4),
         "error": None if extra["error"] is None else _digits(extra["error"], 3),
         "note": extra["note"],
+        "encrypts": extra.get("encrypts", True),
         "repetitions": len(seconds),
         "median_s": _digits(statistics.median(seconds), 4),
         "least_s": _digits(min(seconds), 4),

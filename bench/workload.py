@@ -34,6 +34,7 @@ class Workload:
     bits: int = BITS
     k_max: int = K_MAX
     rounds: itertools.count = field(default_factory=lambda: itertools.count(2))
+    _same_round: list[bytes] = field(default_factory=list)
 
     SAME_ROUND = 1
 
@@ -112,10 +113,14 @@ class Workload:
         """A frame of each client. Beyond the first few they hold the same updates again, each encrypted anew: the
         noise of equal ciphertexts would not add up as that of different ones does.
         """
-        return [
-            self.others.encrypt(self.updates[client % DISTINCT], self.codec, round=round, client=client)
-            for client in range(clients)
-        ]
+        if round != self.SAME_ROUND:
+            return [self._contribution(round, client) for client in range(clients)]
+        while len(self._same_round) < clients:
+            self._same_round.append(self._contribution(round, len(self._same_round)))
+        return self._same_round[:clients]
+
+    def _contribution(self, round: int, client: int) -> bytes:
+        return self.others.encrypt(self.updates[client % DISTINCT], self.codec, round=round, client=client)
 
     def mean_update(self, clients: int = 2) -> NDArray[np.float64]:
         """The mean of what `contributions` holds."""
