@@ -33,7 +33,7 @@ SHORT, FULL = "short", "full"
 PARAMETERS = {
     "values": "uniform in [-0.05, 0.05), float32; 16-bit codes where nothing else is said, 8 clients at most",
     "threads": "one, the process held to one processor, but for the groups named after threads",
-    "figures": "median, least and most of three repetitions or more, five where they are not long; errors are of a mean of two or more updates",
+    "figures": "median, least and most of five repetitions or more, three where one takes long; errors are of a mean",
 }
 
 
