@@ -23,8 +23,11 @@ class Affordable:
     what is compiled or tabulated once belongs to no estimate.
     """
 
-    def __init__(self, run: Pass, seconds_a_pass: float = SECONDS_A_PASS) -> None:
+    def __init__(
+        self, run: Pass, seconds_a_pass: float = SECONDS_A_PASS, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
         self._run = run
+        self._clock = clock
         self._seconds_a_pass = seconds_a_pass
         self._measured: dict[int, float] = {}
 
@@ -48,6 +51,6 @@ class Affordable:
         return True, ""
 
     def _measure(self, count: int) -> None:
-        start = time.perf_counter()
+        start = self._clock()
         self._run(count)
-        self._measured[count] = time.perf_counter() - start
+        self._measured[count] = self._clock() - start

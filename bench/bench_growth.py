@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from affordable import MILLION, PAPER, Affordable
+from affordable import MILLION, Affordable
 from he_core import Encryptor, HeCoreError
 from workload import K_MAX, Workload
 
@@ -18,7 +18,6 @@ Record = Callable[..., None]
 Repeat = Callable[..., Any]
 Engine = tuple[str, str]
 
-MORE = 100_000  # values of many clients: 64 frames of a million would be half a gigabyte where a value takes 8 bytes
 OTHER_BITS = (8, 24)
 CLIENT, SERVER = "client: encrypt and decrypt", "server: every frame to the sum's"
 
@@ -43,9 +42,9 @@ def of_count(in_time: Callable[..., Workload], value_count: int) -> Workload:
     return in_time(value_count)
 
 
-@pytest.fixture(params=[PAPER, pytest.param(MORE, marks=pytest.mark.slow)])
-def of_many(request: pytest.FixtureRequest, in_time: Callable[..., Workload], clients: int) -> Workload:
-    return in_time(request.param, k_max=max(clients, K_MAX))
+@pytest.fixture
+def of_many(in_time: Callable[..., Workload], count_of_many: int, clients: int) -> Workload:
+    return in_time(count_of_many, k_max=max(clients, K_MAX))
 
 
 @pytest.fixture(params=OTHER_BITS)

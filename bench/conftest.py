@@ -15,13 +15,14 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 import machine
-from affordable import FEW, LADDER, MILLION, Affordable
+from affordable import FEW, LADDER, MILLION, PAPER, Affordable
 from he_core import Scheme, SecretBundle, registry
 from workload import Workload
 
 SECONDS_A_BENCHMARK = 0.4
 LONG = 0.4  # seconds: an action that takes longer is repeated three times
 CLIENTS = (4, 16, 64)
+OF_MANY = 100_000  # values of many clients: 64 frames of a million may be half a gigabyte
 LEAST_ROUNDS, LEAST_LONG_ROUNDS, MOST_ROUNDS = 5, 3, 40  # a figure without a spread is no figure
 
 HERE = [(status.scheme, status.backend) for status in registry.default().statuses() if status.obstacle is None]
@@ -181,10 +182,13 @@ def timed(pytestconfig: pytest.Config) -> bool:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """`engine`: every (scheme, backend) that runs here; `value_count`, `clients`: what growth is measured on."""
+    """`engine`: every (scheme, backend) that runs here; the others: what growth is measured on."""
     if "engine" in metafunc.fixturenames:
         metafunc.parametrize("engine", HERE, ids="-".join, scope="session")
     if "value_count" in metafunc.fixturenames:
         metafunc.parametrize("value_count", LADDER[1:] if is_timed(metafunc.config) else [FEW], scope="session")
+    if "count_of_many" in metafunc.fixturenames:
+        counts = [PAPER, pytest.param(OF_MANY, marks=pytest.mark.slow)] if is_timed(metafunc.config) else [FEW]
+        metafunc.parametrize("count_of_many", counts, scope="session")
     if "clients" in metafunc.fixturenames:
         metafunc.parametrize("clients", CLIENTS if is_timed(metafunc.config) else CLIENTS[-1:], scope="session")

@@ -100,6 +100,7 @@ class Ckks(OpenFhe):
         parameters = openfhe.CCParamsCKKSRNS()
         parameters.SetScalingModSize(40)
         parameters.SetFirstModSize(60)
+        parameters.SetScalingTechnique(openfhe.ScalingTechnique.FIXEDMANUAL)  # the default adds a modulus
         super().__init__(parameters)
 
     def encode(self, values: NDArray[np.float32]) -> list[Any]:

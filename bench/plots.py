@@ -318,7 +318,7 @@ def _log_range(axis: Axes, values: Iterable[float], *, room: float = 0.0, along:
     """
     positive = [value for value in values if value > 0]
     low, high = math.floor(math.log10(min(positive))), math.ceil(math.log10(max(positive)))
-    every = max(1, math.ceil((high - low) / 6))
+    every = max(1, math.ceil((high - low) / (4 if along == "x" else 6)))
     ticks = [10.0**power for power in range(low, high + 1, every)]
     span = math.log10(max(positive)) - low
     limits = (10.0**low * 0.8, max(10.0**high, max(positive) * 10 ** (0.1 + room * span)))

@@ -29,6 +29,7 @@ import tables
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "bench" / "results"
 OURS = ("bench_rounds.py", "bench_growth.py")
+OTHERS = "gmpy2 or numba or openfhe"  # backends whose work does not change with the target of our kernels
 SHORT, FULL = "short", "full"
 PARAMETERS = {
     "values": "uniform in [-0.05, 0.05), float32; 16-bit codes where nothing else is said, 8 clients at most",
@@ -39,11 +40,12 @@ PARAMETERS = {
 
 @dataclass(frozen=True)
 class Part:
-    """Benchmarks that share a process. needed: whether the whole fails with them."""
+    """Benchmarks that share a process. selection, names: pytest's -m and -k. needed: the whole fails with them."""
 
     files: tuple[str, ...]
     target: str
     selection: str = ""
+    names: str = ""
     needed: bool = True
 
     @property
@@ -57,7 +59,8 @@ def parts(version: str, targets: list[str]) -> list[Part]:
     found = [Part((*OURS, "bench_trainer.py"), targets[0], selection)]
     if version == FULL:
         found.append(Part(("bench_stages.py", "bench_threads.py", "bench_worker.py"), targets[0]))
-        found += [Part(("bench_rounds.py", "bench_stages.py"), target) for target in targets[1:]]
+        both = ("bench_rounds.py", "bench_stages.py")
+        found += [Part(both, target, names=f"not ({OTHERS})") for target in targets[1:]]
     peers = sorted(file.name for file in (ROOT / "bench").glob("bench_peer_*.py"))
     return found + [Part((peer,), targets[0], selection, needed=False) for peer in peers]
 
@@ -75,7 +78,18 @@ def measure(part: Part) -> tuple[dict[str, Any] | None, list[str]]:
     """pytest-benchmark's record, None where nothing ran, and what was left out. Raises SystemExit for needed ones."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "record.json"
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", part.selection]
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "-m",
+            part.selection,
+            "-k",
+            part.names,
+        ]
         command += ["--benchmark-enable", "--benchmark-only", "--benchmark-warmup=off", f"--benchmark-json={file}"]
         environment = dict(os.environ) if part.target == "numba" else {**os.environ, "DCSFL_CPU_TARGET": part.target}
         files = [f"bench/{name}" for name in part.files]
@@ -116,7 +130,7 @@ def collect(version: str) -> results.Result:
         measured = [row for one in (record or {}).get("benchmarks", []) for row in results.rows_of(one, part.target)]
         rows += measured
         first = first or record or {}
-        told = f"{len(measured)} rows" if measured else "; ".join(missing) or "nothing ran"
+        told = f"{len(measured)} rows" if measured else "; ".join(missing) or "only in the full version"
         print(f"{time.monotonic() - start:.0f} s, {told}", flush=True)
     info = first["machine_info"]
     facts = {name: info["dcsfl"][name] for name in ("cpu", "cores", "gmp", "versions")}
