@@ -12,7 +12,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from results import KEY, Result, ResultError, Row, read
+from resultfile import KEY, Result, ResultError, Row, read
 from tables import seconds
 
 FASTER, SLOWER, WITHIN = "faster", "slower", "within the spread"

@@ -126,7 +126,7 @@ def repeat(benchmark: BenchmarkFixture) -> Callable[..., Any]:
 
 @pytest.fixture
 def record(benchmark: BenchmarkFixture) -> Callable[..., None]:
-    """`record(values, group=..., who=..., what=..., ...)`: what was measured, into the record. See `results.row`.
+    """`record(values, group=..., who=..., what=..., ...)`: what was measured, into the record. See `resultfile.row`.
 
     bytes: the result's size. error: the largest of the mean. seconds: the times of the repetitions, where another
     process took them. parts: part -> its seconds in each repetition. is_headline: the row of its group that stands

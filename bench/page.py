@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 import trainer.report
 from plots import STEPS, Panel
-from results import Result, Row, expansion, headlines, is_scaled, per_million
+from resultfile import Result, Row, expansion, headlines, is_scaled, per_million
 from tables import facts
 from trainer.report import formats
 from trainer.report.theme import CSS_VARIABLES, css_colour

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from he_core.cost import STAGES
-from results import FLOAT32_BYTES, Result, Row, headlines, is_scaled, per_million
+from resultfile import FLOAT32_BYTES, Result, Row, headlines, is_scaled, per_million
 from trainer.report import formats, theme
 
 STEPS = ("encrypt", "add", "decrypt")

@@ -23,7 +23,7 @@ from typing import Any
 
 import page
 import plots
-import results
+import resultfile
 import tables
 
 ROOT = Path(__file__).parents[1]
@@ -114,12 +114,12 @@ def reasons(output: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def collect(version: str) -> results.Result:
+def collect(version: str) -> resultfile.Result:
     """Every part's rows. The first part's record describes the machine."""
     from importlib.metadata import version as version_of
 
     found = targets()
-    rows: list[results.Row] = []
+    rows: list[resultfile.Row] = []
     left_out: list[str] = []
     first: dict[str, Any] = {}
     for part in parts(version, found):
@@ -127,7 +127,9 @@ def collect(version: str) -> results.Result:
         start = time.monotonic()
         record, missing = measure(part)
         left_out += [reason for reason in missing if reason not in left_out]
-        measured = [row for one in (record or {}).get("benchmarks", []) for row in results.rows_of(one, part.target)]
+        measured = [
+            row for one in (record or {}).get("benchmarks", []) for row in resultfile.rows_of(one, part.target)
+        ]
         rows += measured
         first = first or record or {}
         told = f"{len(measured)} rows" if measured else "; ".join(missing) or "only in the full version"
@@ -135,7 +137,7 @@ def collect(version: str) -> results.Result:
     info = first["machine_info"]
     facts = {name: info["dcsfl"][name] for name in ("cpu", "cores", "gmp", "versions")}
     return {
-        "format": results.FORMAT,
+        "format": resultfile.FORMAT,
         "version": version,
         "dcsfl": version_of("dcsfl"),
         "machine": {"system": f"{info['system']} {info['release']}", "python": info["python_version"]} | facts,
@@ -149,10 +151,10 @@ def collect(version: str) -> results.Result:
     }
 
 
-def write(result: results.Result, folder: Path, name: str) -> Path:
+def write(result: resultfile.Result, folder: Path, name: str) -> Path:
     """All the files of a result; returns the page's."""
     folder.mkdir(parents=True, exist_ok=True)
-    results.write(result, folder / f"{name}.json")
+    resultfile.write(result, folder / f"{name}.json")
     (folder / f"{name}.md").write_text(tables.markdown(result), encoding="utf-8")
     drawn = plots.panels(result)
     for panel in drawn:
@@ -171,8 +173,8 @@ def main() -> None:
     options = parser.parse_args()
     start = time.monotonic()
     try:
-        result = results.read(options.redraw) if options.redraw else collect(FULL if options.full else SHORT)
-    except results.ResultError as error:
+        result = resultfile.read(options.redraw) if options.redraw else collect(FULL if options.full else SHORT)
+    except resultfile.ResultError as error:
         sys.exit(str(error))
     model = re.sub(r"[^a-z0-9]+", "-", result["machine"]["cpu"]["model"].lower()).strip("-")
     name = options.name or (options.redraw.stem if options.redraw else "")

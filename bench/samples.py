@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import results
+import resultfile
 
 STEPS = ("encrypt", "add", "decrypt")
 
@@ -39,25 +39,25 @@ def peer(median_s: float, **extra: Any) -> dict[str, Any]:
     return benchmark(median_s, **({"who": "Peer 1.0", "is_peer": True, "note": "128 bits"} | extra))
 
 
-def result(targets: Sequence[str] = ("avx2",), seconds: float = 0.01) -> results.Result:
+def result(targets: Sequence[str] = ("avx2",), seconds: float = 0.01) -> resultfile.Result:
     """Every step of ours under every target, a peer's, and a growth of each kind."""
     rows = []
     for step in STEPS:
         for target in targets:
-            rows += results.rows_of(benchmark(seconds, group=step), target)
-        rows += results.rows_of(peer(1.0, group=step), targets[0])
+            rows += resultfile.rows_of(benchmark(seconds, group=step), target)
+        rows += resultfile.rows_of(peer(1.0, group=step), targets[0])
     for clients in (4, 16):
         about = {"clients": clients, "what": "server: sum", "is_headline": False}
         about["group"] = "growth with clients, 100,000 values"
-        rows += results.rows_of(benchmark(seconds * clients, values=100_000, **about), targets[0])
+        rows += resultfile.rows_of(benchmark(seconds * clients, values=100_000, **about), targets[0])
     for values in (4_897, 1_000_000):
         about = {"group": "growth with values", "clients": 2, "what": "client: all", "is_headline": False}
-        rows += results.rows_of(benchmark(seconds * values / 1e6, values=values, **about), targets[0])
+        rows += resultfile.rows_of(benchmark(seconds * values / 1e6, values=values, **about), targets[0])
     parts = {"client encrypt": [seconds], "client decrypt": [seconds / 2], "server add": [seconds / 9]}
     about = {"group": "stages of a round", "what": "stages", "is_headline": False, "parts": parts}
-    rows += results.rows_of(benchmark(seconds * 2, **about), targets[0])
+    rows += resultfile.rows_of(benchmark(seconds * 2, **about), targets[0])
     return {
-        "format": results.FORMAT,
+        "format": resultfile.FORMAT,
         "version": "short",
         "dcsfl": "1.0",
         "machine": {

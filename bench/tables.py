@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from results import Result, Row, expansion, headlines, is_scaled, per_million
+from resultfile import Result, Row, expansion, headlines, is_scaled, per_million
 
 STEPS = ("encrypt", "add", "decrypt")
 

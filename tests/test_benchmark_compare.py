@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 import compare
-import results
+import resultfile
 from samples import result
 
 COMMAND = Path(compare.__file__)
 
 
-def row(least: float, median: float, most: float, **other: Any) -> results.Row:
+def row(least: float, median: float, most: float, **other: Any) -> resultfile.Row:
     base = {"group": "add", "who": "ours", "what": "it", "target": "avx2", "values": 10, "clients": None, "bits": 16}
     return base | {"least_s": least, "median_s": median, "most_s": most} | other
 
@@ -61,9 +61,9 @@ def test_other_bits_or_clients_are_other_rows() -> None:
 def test_different_machines_are_refused_with_the_words_that_allow_it() -> None:
     first, second = result(), result()
     second["machine"]["cpu"] = {"model": "Model 2", "cache": "1 KB", "telling_flags": ["avx2", "adx"]}
-    with pytest.raises(results.ResultError, match='--across "Model 2"'):
+    with pytest.raises(resultfile.ResultError, match='--across "Model 2"'):
         compare.check_same_machine(first, second, None)
-    with pytest.raises(results.ResultError, match="different machines"):
+    with pytest.raises(resultfile.ResultError, match="different machines"):
         compare.check_same_machine(first, second, "Model 1")
     compare.check_same_machine(first, second, "Model 2")
 
@@ -71,14 +71,14 @@ def test_different_machines_are_refused_with_the_words_that_allow_it() -> None:
 def test_the_number_of_processors_makes_another_machine() -> None:
     first, second = result(), result()
     second["machine"]["cores"] = 64
-    with pytest.raises(results.ResultError, match="cores differ"):
+    with pytest.raises(resultfile.ResultError, match="cores differ"):
         compare.check_same_machine(first, second, None)
 
 
 def test_the_command_compares_two_files_and_refuses_a_third(tmp_path: Path) -> None:
     files = [tmp_path / "a.json", tmp_path / "b.json"]
     for file, seconds in zip(files, (0.01, 0.001), strict=True):
-        results.write(result(seconds=seconds), file)
+        resultfile.write(result(seconds=seconds), file)
     ran = subprocess.run([sys.executable, str(COMMAND), *map(str, files)], capture_output=True, text=True, check=True)
     assert "faster" in ran.stdout
     refused = subprocess.run(

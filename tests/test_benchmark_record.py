@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-import results
+import resultfile
 import run
 import tables
 from samples import benchmark, peer, result
@@ -17,44 +17,44 @@ RECORDED = sorted((Path(__file__).parents[1] / "bench" / "results").glob("*.json
 
 
 def test_seconds_are_kept_as_measured_and_scaled_when_shown() -> None:
-    (row,) = results.rows_of(benchmark(0.001, values=10_000), "avx2")
+    (row,) = resultfile.rows_of(benchmark(0.001, values=10_000), "avx2")
     assert (row["least_s"], row["median_s"], row["most_s"]) == pytest.approx((0.0005, 0.001, 0.002))
-    assert results.per_million(row) == pytest.approx(0.1)
-    assert results.is_scaled(row)
+    assert resultfile.per_million(row) == pytest.approx(0.1)
+    assert resultfile.is_scaled(row)
 
 
 def test_a_benchmark_that_took_itself_apart_gives_a_row_for_each_part() -> None:
-    rows = results.rows_of(benchmark(0.3, parts={"client encrypt": [0.1, 0.2, 0.3], "server add": [0.01]}), "avx2")
+    rows = resultfile.rows_of(benchmark(0.3, parts={"client encrypt": [0.1, 0.2, 0.3], "server add": [0.01]}), "avx2")
     found = {row["what"]: (row["median_s"], row["repetitions"]) for row in rows}
     assert found == {"array to frame": (0.3, 5), "client encrypt": (0.2, 3), "server add": (0.01, 1)}
 
 
 def test_times_taken_by_another_process_are_those_of_the_row() -> None:
-    (row,) = results.rows_of(peer(5.0, seconds=[1.0, 2.0, 4.0]), "avx2")
+    (row,) = resultfile.rows_of(peer(5.0, seconds=[1.0, 2.0, 4.0]), "avx2")
     assert (row["least_s"], row["median_s"], row["most_s"], row["repetitions"]) == (1.0, 2.0, 4.0, 3)
 
 
 def test_a_peers_row_names_no_target_of_our_kernels() -> None:
-    assert [results.rows_of(made, "avx2")[0]["target"] for made in (benchmark(1.0), peer(1.0))] == ["avx2", ""]
+    assert [resultfile.rows_of(made, "avx2")[0]["target"] for made in (benchmark(1.0), peer(1.0))] == ["avx2", ""]
 
 
 def test_the_comparison_takes_one_target_and_those_with_all_three_steps() -> None:
     rows = result(targets=("avx2", "portable"))["rows"]
-    rows += results.rows_of(peer(1.0, who="Half a peer"), "avx2")
-    found = results.headlines(rows, "avx2")
+    rows += resultfile.rows_of(peer(1.0, who="Half a peer"), "avx2")
+    found = resultfile.headlines(rows, "avx2")
     assert list(found) == ["ours, native", "Peer 1.0"], "fastest first, and nobody without all steps"
     assert all(row["target"] in ("avx2", "") for steps in found.values() for row in steps.values())
 
 
 def test_expansion_is_measured_against_float32() -> None:
-    (row,) = results.rows_of(benchmark(1.0, values=1_000_000, bytes=8_000_000), "avx2")
-    assert results.expansion(row) == 2.0
+    (row,) = resultfile.rows_of(benchmark(1.0, values=1_000_000, bytes=8_000_000), "avx2")
+    assert resultfile.expansion(row) == 2.0
 
 
 def test_a_result_reads_back_as_it_was_written(tmp_path: Path) -> None:
     made = result()
-    results.write(made, tmp_path / "made.json")
-    assert results.read(tmp_path / "made.json") == made
+    resultfile.write(made, tmp_path / "made.json")
+    assert resultfile.read(tmp_path / "made.json") == made
     assert len((tmp_path / "made.json").read_text().splitlines()) < len(made["rows"]) + 60, "a row to a line"
 
 
@@ -63,20 +63,20 @@ def test_a_result_reads_back_as_it_was_written(tmp_path: Path) -> None:
 )
 def test_a_file_that_is_no_result_is_refused(tmp_path: Path, text: str, told: str) -> None:
     (tmp_path / "other.json").write_text(text)
-    with pytest.raises(results.ResultError, match=told):
-        results.read(tmp_path / "other.json")
+    with pytest.raises(resultfile.ResultError, match=told):
+        resultfile.read(tmp_path / "other.json")
 
 
 def test_a_file_that_is_not_there_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(results.ResultError, match=r"none\.json: No such file"):
-        results.read(tmp_path / "none.json")
+    with pytest.raises(resultfile.ResultError, match=r"none\.json: No such file"):
+        resultfile.read(tmp_path / "none.json")
 
 
 @pytest.mark.parametrize("file", RECORDED, ids=lambda file: file.name)
 def test_recorded_results_read(file: Path) -> None:
-    found = results.read(file)
-    assert results.headlines(found["rows"], found["targets"][0])
-    assert {name for row in found["rows"] for name in row} >= set(results.KEY)
+    found = resultfile.read(file)
+    assert resultfile.headlines(found["rows"], found["targets"][0])
+    assert {name for row in found["rows"] for name in row} >= set(resultfile.KEY)
 
 
 @pytest.mark.parametrize(
