@@ -10,7 +10,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 import trainer.report
-from plots import STEPS, Panel
+from drawing import Panel
+from plot_comparison import STEPS
 from resultfile import Result, Row, expansion, headlines, is_scaled, per_million
 from tables import facts
 from trainer.report import formats

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import drawing
 import page
 import plots
 import run
@@ -96,4 +97,4 @@ def test_one_command_writes_every_file(tmp_path: Path) -> None:
     ("value", "text"), [(1e-6, "1 µs"), (1e-3, "1 ms"), (0.1, "100 ms"), (1.0, "1 s"), (1e4, "10,000 s")]
 )
 def test_ticks_are_whole_units(value: float, text: str) -> None:
-    assert plots.tick_seconds(value) == text
+    assert drawing.tick_seconds(value) == text
