@@ -66,11 +66,16 @@ class Experiment:
             ledger=ledger,
         )
 
+    @property
+    def encrypted_values(self) -> int:
+        """Weights of head and tail: values in an encrypted update."""
+        return FlatLayout.of(self.network.head, self.network.tail).size
+
     def parts(self) -> dict[str, Any]:
         """Weights per part, bytes per image at the cuts, and the size of one encrypted contribution."""
         shape = tuple(self.data.clients[0].train.images.shape[1:])
         table = describe(self.network, (shape[0], shape[1], shape[2]))
-        values, ciphertext_bytes = FlatLayout.of(self.network.head, self.network.tail).size, 0
+        values, ciphertext_bytes = self.encrypted_values, 0
         if self.scheme is not None:
             sums = CodecShape(self.config.encryption.bits, self.config.encryption.k_max, values)
             ciphertext_bytes = frame.frame_bytes(self.scheme.payload_bytes(sums))
