@@ -44,7 +44,12 @@ def of_threads(
     engine = request.param
     _, keys = engine_of(*engine)
     scheme = registry.create(*engine, threads=threads)
-    return Workload(scheme, keys, affordable_at(engine).largest(MILLION) if timed else FEW)
+    if not timed:
+        return Workload(scheme, keys, FEW)
+    affordable = affordable_at(engine)
+    count = affordable.largest(MILLION)
+    # Enough of them that every thread has some and starting it does not show.
+    return Workload(scheme, keys, 4 * count if affordable.estimate(4 * count)[0] else count)
 
 
 @pytest.mark.parametrize("threads", THREADS)
