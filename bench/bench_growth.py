@@ -18,7 +18,7 @@ Record = Callable[..., None]
 Repeat = Callable[..., Any]
 Engine = tuple[str, str]
 
-OTHER_BITS = (8, 24)
+BITS = (8, 16, 24)
 CLIENT, SERVER = "client: encrypt and decrypt", "server: every frame to the sum's"
 
 
@@ -47,7 +47,7 @@ def of_many(in_time: Callable[..., Workload], count_of_many: int, clients: int) 
     return in_time(count_of_many, k_max=max(clients, K_MAX))
 
 
-@pytest.fixture(params=OTHER_BITS)
+@pytest.fixture(params=BITS)
 def of_bits(request: pytest.FixtureRequest, engine: Engine, workload_of: Callable[..., Workload]) -> Workload:
     return possible(workload_of(engine, MILLION, bits=request.param))
 
