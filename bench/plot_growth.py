@@ -16,10 +16,11 @@ GROWTH = {"values": "values", "clients": "clients", "bits": "bits a value"}
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 
 
-def growth_panel(group: str, along: str, rows: list[Row], who: list[str]) -> Panel:
+def growth_panel(group: str, along: str, rows: list[Row], who: dict[str, int]) -> Panel:
+    """who: a scheme's place among all, which gives it its colour and marker."""
     label = GROWTH[along]
     what = list(dict.fromkeys(row["what"] for row in rows))
-    colours = {name: theme.SERIES[index % len(theme.SERIES)] for index, name in enumerate(who)}
+    colours = {name: theme.SERIES[place % len(theme.SERIES)] for name, place in who.items()}
     log_x = along != "bits"
 
     def figure() -> Figure:
@@ -28,7 +29,8 @@ def growth_panel(group: str, along: str, rows: list[Row], who: list[str]) -> Pan
             axis = drawn.add_subplot(1, len(what), index + 1)
             log_style(axis, kind[:1].upper() + kind[1:], "y")
             mine = [row for row in rows if row["what"] == kind]
-            for name, marker in zip(who, MARKERS * 2, strict=False):
+            for name, place in who.items():
+                marker = MARKERS[place % len(MARKERS)]
                 _line(axis, [row for row in mine if row["who"] == name], along, colours[name], marker)
             log_range(axis, [row[end] for row in mine for end in ("least_s", "most_s")], along="y")
             axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: tick_seconds(value)))

@@ -20,7 +20,9 @@ def panels(result: Result) -> list[Panel]:
     for group in dict.fromkeys(row["group"] for row in rows if row["group"].startswith("growth with ")):
         along = re.split(r"\W+", group)[2]
         mine = [row for row in rows if row["group"] == group]
-        found.append(growth_panel(group, along, mine, ordered(result, mine)))
+        everyone = ordered(result, rows)  # a scheme keeps its colour where others are missing
+        place = {name: everyone.index(name) for name in ordered(result, mine)}
+        found.append(growth_panel(group, along, mine, place))
     for group, title, names in (
         ("stages of a round", "Where a round's time goes", stage_parts),
         ("trainer: a step", "Where a training step's time goes", None),
