@@ -2,7 +2,8 @@
 
 A row's ratio is the median after by the median before. It is "faster" or "slower" only where each median lies outside
 the other's spread, least to most; otherwise "within the spread". Files of different machines are refused unless the
-other machine is named: `--across "MODEL"`, as the refusal spells it.
+other machine is named: `--across "MODEL"`, as the refusal spells it. A spread within a run knows nothing of another
+run's load: record both on a quiet machine, one after the other.
 """
 
 from __future__ import annotations
