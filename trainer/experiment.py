@@ -72,25 +72,28 @@ class Experiment:
             arrangement=self.method.arrangement(self.config.method),
         )
 
+    @property
+    def encrypted_values(self) -> int:
+        """Weights of the parts that a client holds: values in an encrypted update."""
+        body = self.network.body if self._is_whole else None
+        return FlatLayout.of(self.network.head, self.network.tail, body).size
+
     def parts(self) -> dict[str, Any]:
         """Weights per part, bytes per image at the cuts, and the size of one encrypted contribution."""
         shape = tuple(self.data.clients[0].train.images.shape[1:])
         table = describe(self.network, (shape[0], shape[1], shape[2]))
-        if self._is_whole():  # nothing crosses a cut
+        if self._is_whole:  # nothing crosses a cut
             table |= {"parts": [part | {"party": "client"} for part in table["parts"]], "cuts": []}
-        values, ciphertext_bytes = self._clients_layout().size, 0
+        values, ciphertext_bytes = self.encrypted_values, 0
         if self.scheme is not None:
             sums = CodecShape(self.config.encryption.bits, self.config.encryption.k_max, values)
             ciphertext_bytes = frame.frame_bytes(self.scheme.payload_bytes(sums))
         return table | {"encrypted_values": values, "ciphertext_bytes": ciphertext_bytes}
 
+    @property
     def _is_whole(self) -> bool:
+        """Whether clients hold the network unsplit."""
         return self.method.arrangement(self.config.method).body == "clients"
-
-    def _clients_layout(self) -> FlatLayout:
-        """Of what a client holds."""
-        body = self.network.body if self._is_whole() else None
-        return FlatLayout.of(self.network.head, self.network.tail, body)
 
     def describe_data(self) -> dict[str, Any]:
         """What data.json records."""
