@@ -11,6 +11,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from he_core import Aggregator, Codec, CostLedger, Decryptor, Encryptor, Scheme, SecretBundle
@@ -25,7 +26,8 @@ EXTRAPOLATION = 8
 CLIENTS = 2
 ROUNDS = 3
 STEPS = ("encrypt", "add", "decrypt")
-PerValue = Callable[..., None]
+
+pytestmark = pytest.mark.slow
 
 
 def workload_of(value_count: int) -> Workload:
@@ -51,12 +53,12 @@ def planned(scheme: Scheme, timed: bool) -> tuple[Workload, Prediction]:
 
 def test_a_round_as_planned(
     benchmark: BenchmarkFixture,
-    engine_name: tuple[str, str],
+    engine: tuple[str, str],
     engine_of: Callable[..., tuple[Scheme, SecretBundle]],
     timed: bool,
-    per_value: PerValue,
+    record: Callable[..., None],
 ) -> None:
-    scheme, keys = engine_of(*engine_name)
+    scheme, keys = engine_of(*engine)
     secret = scheme.secret_key(keys)
     workload, prediction = planned(scheme, timed)
     codec = workload.codec
@@ -85,14 +87,26 @@ def test_a_round_as_planned(
         sizes.add((len(frames[0]), len(total)))
         return mean
 
-    benchmark.group = "a round of two clients, as planned"
     mean = benchmark.pedantic(one_round, rounds=ROUNDS, iterations=1, warmup_rounds=1)
     error = scheme.mean_error(codec)
-    np.testing.assert_allclose(mean, update, rtol=0, atol=0.05 * (1e-5 if error is None else error))
+    tolerance = 0.05 * (1e-5 if error is None else error)
+    np.testing.assert_allclose(mean, update, rtol=0, atol=tolerance)
     assert sizes == {(prediction.upload_bytes, prediction.download_bytes)}
-    per_value(codec.value_count, bytes=prediction.upload_bytes, who=" on ".join(engine_name), what="whole round")
-    measured = {step: median(seconds[step] for seconds in rounds[-ROUNDS:]) for step in STEPS}
+    taken = {step: [seconds[step] for seconds in rounds[-ROUNDS:]] for step in STEPS}
+    measured = {step: median(seconds) for step, seconds in taken.items()}
     predicted = {step: getattr(prediction, f"{step}_seconds") for step in STEPS}
+    parts = {f"{step}, measured": seconds for step, seconds in taken.items()}
+    parts |= {f"{step}, planned": [seconds] for step, seconds in predicted.items()}
+    record(
+        codec.value_count,
+        group="a round as planned",
+        who=", ".join(engine),
+        what="whole round",
+        bytes=prediction.upload_bytes,
+        clients=CLIENTS,
+        bits=codec.bits,
+        parts=parts,
+    )
     ratios = {step: round(predicted[step] / measured[step], 3) for step in STEPS}
     ratios["all"] = round(sum(predicted.values()) / sum(measured.values()), 3)
     benchmark.extra_info["largest_measured_for_the_plan"] = prediction.largest_measured

@@ -146,7 +146,8 @@ def _print_dry_run(config: Config, form: str) -> None:
         cuts.add_row(cut["cut"], str(cut["shape"]), f"{cut['bytes_per_image']:,}", f"{cut['bytes_per_step']:,}")
     out = Console(width=None if sys.stdout.isatty() else 110)
     out.print(table)
-    out.print(cuts)
+    if parts["cuts"]:
+        out.print(cuts)
     if experiment.scheme is None:
         out.print(f"method {experiment.method.name} averages nothing: no ciphertext")
         return
