@@ -71,12 +71,19 @@ class _Reader:
 
 
 def recognises(folder: Path, task: Task) -> bool:
-    """Whether DICOM files lie in `folder`, in its sub-folders, or in those of its images/."""
+    """Whether DICOM files lie in `folder` itself or below its images/, or each sub-folder shows one patient.
+
+    A sub-folder that shows several is a site of its own. Patients are told apart by the headers of a few files.
+    """
     if task != "segmentation":
         return False
-    below = subfolders(folder)
-    images = [child for parent in below if parent.name.lower() == "images" for child in subfolders(parent)]
-    return any(_holds_dicom(each) for each in (folder, *below, *images))
+    if _dicom_in(folder):
+        return True
+    below = {child: _patients(child) for child in subfolders(folder)}
+    if any(child.name.lower() == "images" for child, patients in below.items() if patients):
+        return True
+    counts = [len(patients) for patients in below.values() if patients]
+    return bool(counts) and max(counts) == 1
 
 
 def find(site: Path, settings: Settings, problems: Problems) -> Found:
@@ -117,9 +124,26 @@ def find(site: Path, settings: Settings, problems: Problems) -> Found:
     return Found(ordered, (*notes, *passed_over(site, strangers)), _classes(segmentations))
 
 
-def _holds_dicom(folder: Path) -> bool:
+def _dicom_in(folder: Path) -> list[Path]:
+    """DICOM files among the first files of `folder`, and its last."""
     files = [child for child in children(folder) if child.is_file()]
-    return any(is_dicom(file) for file in files[:_LOOKED_AT])
+    return [file for file in (*files[:_LOOKED_AT], *files[_LOOKED_AT:][-1:]) if is_dicom(file)]
+
+
+def _patients(folder: Path) -> set[object]:
+    """Who is shown below `folder`, up to two: PatientIDs, or the folders of files that have none."""
+    found: set[object] = set()
+    waiting = [folder]
+    while waiting and len(found) < 2:
+        current = waiting.pop()
+        waiting += subfolders(current)
+        files = _dicom_in(current)
+        for file in {*files[:1], *files[-1:]}:
+            try:
+                found.add(read_header(file).patient or current)
+            except DataError:
+                found.add(current)
+    return found
 
 
 def _headers(files: Sequence[Path], problems: Problems) -> list[Header]:
