@@ -79,10 +79,10 @@ def slices_of(image: Volume, target: Volume, settings: Settings) -> RawPair:
     remarks: tuple[str, ...] = ()
     stored_mm = nibabel.affines.voxel_sizes(affine)
     if settings.spacing_mm is not None:
-        linear = "nearest" if settings.task == "segmentation" else "bilinear"
+        mode = "nearest" if settings.task == "segmentation" else "bilinear"
         _refuse_oversize(image, stored_mm, settings.spacing_mm)
         voxels, _ = _resampled(voxels, affine, settings.spacing_mm, "bilinear")
-        labels, affine = _resampled(labels, affine, settings.spacing_mm, linear)
+        labels, affine = _resampled(labels, affine, settings.spacing_mm, mode)
         remarks = (f"volumes resampled to {times(settings.spacing_mm)} mm",)
     spacing = nibabel.affines.voxel_sizes(affine)
     cut, cut_labels = seen_from_above(voxels), seen_from_above(labels)
@@ -132,8 +132,12 @@ def _resampled(
     from monai.data import MetaTensor
     from monai.transforms import Spacing
 
-    # float64 throughout: mask values up to 2^31 must survive.
+    # MONAI gives float32, in which mask values up to 2^31 would not survive; their positions among all values do.
+    values, positions = np.unique(voxels, return_inverse=True) if mode == "nearest" else (None, voxels)
     change = Spacing(pixdim=spacing_mm, mode=mode, padding_mode="border", dtype=np.float64)
-    stored = MetaTensor(torch.from_numpy(voxels.astype(np.float64))[None], affine=torch.from_numpy(affine))
-    done = change(stored, output_spatial_shape=None)
-    return done[0].numpy().astype(np.float64), np.asarray(done.affine, dtype=np.float64)
+    numbers = torch.from_numpy(positions.reshape(voxels.shape).astype(np.float64))
+    done = change(MetaTensor(numbers[None], affine=torch.from_numpy(affine)))
+    resampled = done[0].numpy()
+    if values is not None:
+        resampled = values[np.rint(resampled).astype(np.int64)]
+    return resampled, np.asarray(done.affine, dtype=np.float64)
