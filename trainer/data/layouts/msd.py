@@ -47,6 +47,7 @@ def find(site: Path, settings: Settings, problems: Problems) -> Found:
             continue
         for number, entry in enumerate(entries):
             try:
+                used |= _files(site, entry)
                 pair = _pair(site, f"{part}[{number}]", entry, settings, held_out)
             except DataError as error:
                 problems.add(str(error))
@@ -55,7 +56,6 @@ def find(site: Path, settings: Settings, problems: Problems) -> Found:
                 problems.add(f"{printable(site / dataset_json.FILE)}: {part}[{number}] lists {pair.name} again")
                 continue
             pairs[pair.name] = pair
-            used |= {pair.image, pair.target}
     if content.get("validation") and pairs:
         # With a test set of its own, whoever is not in it trains.
         pairs = {name: replace(pair, held_out=bool(pair.held_out)) for name, pair in pairs.items()}
@@ -92,6 +92,13 @@ def _pair(site: Path, where: str, entry: object, settings: Settings, held_out: b
         is_volume=volume,
         held_out=held_out,
     )
+
+
+def _files(site: Path, entry: object) -> set[Path]:
+    """All files that an entry names."""
+    named = list(entry.values()) if isinstance(entry, dict) else []
+    flat = [name for value in named for name in (value if isinstance(value, list) else [value])]
+    return {site / name for name in flat if isinstance(name, str)}
 
 
 def _notes(site: Path, content: Mapping[str, Any], used: set[Path], settings: Settings) -> list[str]:
