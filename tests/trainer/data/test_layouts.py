@@ -203,6 +203,24 @@ def test_every_fault_of_an_nnunet_folder_is_listed_at_once(disk):
         assert words in message
 
 
+def test_nnunets_first_version_lists_names_without_channels(disk):
+    content = {"modality": {"0": "MRI"}, "labels": {"0": "background", "1": "a", "2": "b"}}
+    training = [{"image": f"./imagesTr/case{n}.nii.gz", "label": f"./labelsTr/case{n}.nii.gz"} for n in range(4)]
+    path = disk.nnunet()
+    disk.json("Dataset007_Brain/dataset.json", content | {"training": training})
+    assert read(path).class_names == ("background", "a", "b")
+
+
+def test_a_decathlon_list_of_names_that_end_in_four_digits_is_still_one(disk):
+    for number in range(3):
+        image, labels = disk.volume(number)
+        disk.nifti(f"t/imagesTr/case_000{number}.nii.gz", image)
+        disk.nifti(f"t/labelsTr/case_000{number}.nii.gz", labels)
+    training = [{"image": f"imagesTr/case_000{n}.nii.gz", "label": f"labelsTr/case_000{n}.nii.gz"} for n in range(3)]
+    disk.json("t/dataset.json", {"training": training})
+    assert {name.split("/")[0] for name in names(read(disk.root / "t"))} == {f"case_000{n}" for n in range(3)}
+
+
 def test_an_nnunet_folder_without_dataset_json_takes_classes_from_the_masks(disk):
     path = disk.nnunet()
     (path / "dataset.json").unlink()

@@ -59,7 +59,7 @@ def classes(folder: Path, content: Mapping[str, Any]) -> tuple[dict[int, str] | 
                 f"{printable(folder / FILE)}: labels holds {_shown(key)}: {_shown(value)}; expected one name for one "
                 "number"
             )
-        found[number] = name
+        found[number] = printable(name)
     if not regions:
         return found, ()
     for number in sorted({number for numbers in regions.values() for number in numbers} - found.keys()):

@@ -28,12 +28,17 @@ _CHANNEL = re.compile(r"^(?P<case>.+)_(?P<channel>[0-9]{4})$")
 
 
 def recognises(folder: Path, task: Task) -> bool:
-    """Whether `folder` has imagesTr/ with files that end in a channel's number, or nnU-Net's own dataset.json."""
+    """Whether `folder` has imagesTr/, and its dataset.json does not list the files that lie there.
+
+    nnU-Net's version 1 listed its training images too, but without the channel's number in their names.
+    """
     if task != "segmentation" or not (folder / "imagesTr").is_dir():
         return False
-    if any(_CHANNEL.match(_stem(file)) for file in children(folder / "imagesTr") if file.is_file()):
+    listed = dataset_json.peek(folder).get("training")
+    if listed is None:
         return True
-    return "training" not in dataset_json.peek(folder)
+    named = any(_CHANNEL.match(_stem(file)) for file in children(folder / "imagesTr") if file.is_file())
+    return named and not _is_there(folder, listed)
 
 
 def find(site: Path, settings: Settings, problems: Problems) -> Found:
@@ -68,6 +73,14 @@ def find(site: Path, settings: Settings, problems: Problems) -> Found:
         )
     notes += _channel_note(site, content, settings)
     return Found(tuple(sorted([*pairs, *held_out], key=lambda pair: pair.name)), tuple(notes), classes)
+
+
+def _is_there(folder: Path, listed: object) -> bool:
+    """Whether the first image that dataset.json lists is a file."""
+    try:
+        return dataset_json.inside(folder, listed[0]["image"]).is_file()  # type: ignore[index]
+    except (DataError, LookupError, TypeError):
+        return False
 
 
 def _cases(site: Path, part: str, settings: Settings, problems: Problems, notes: list[str]) -> list[Pair]:

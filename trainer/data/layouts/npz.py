@@ -41,7 +41,12 @@ _TARGETS: Mapping[Task, tuple[str, ...]] = {
     "restoration": ("clean",),
 }
 _SLICE = re.compile(r"^(?P<case>.+)[_-](?P<slice>slice[_-]?[0-9]+)$", re.IGNORECASE)
-_BROKEN = (OSError, EOFError, ValueError, KeyError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+# NumPy and zipfile report a broken file by any of these; MemoryError: a header that claims more than there is.
+_BROKEN = (
+    *(OSError, EOFError, ValueError, KeyError, RuntimeError, NotImplementedError, MemoryError),
+    *(zipfile.BadZipFile, zlib.error),
+)
+
 
 Array = npt.NDArray[Any]
 
