@@ -68,7 +68,9 @@ def inspect(data: DataConfig, task: Task, seed: int) -> Inspection:
     if result.problems:
         return result
     try:
-        result.data = _federated(result, data, settings, class_map, "data.classes" if given else "dataset.json", seed)
+        result.data = _federated(
+            result, data, settings, class_map, "data.classes" if given else "the data set itself", seed
+        )
     except DataError as error:
         result.problems.add(str(error))
     if result.problems:
@@ -89,6 +91,8 @@ def _read(name: str, found: Found, settings: Settings, background: Set[int], res
     scans = [scan for scan in attempts if scan is not None]
     if scans and not any(scan.identifiers for scan in scans):
         result.problems.add(f"{name}: no slice of any volume holds a label")
+    if not found.pairs and not result.problems:
+        result.problems.add(f"{name}: no image with its mask was found")
     remarks = sum((scan.remarks for scan in scans), Counter[str]())
     result.notes += [*found.notes, *(f"{name}: {count} {what}" for what, count in remarks.items() if count)]
     empty = [scan.pair.name for scan in scans if not scan.identifiers]

@@ -35,7 +35,7 @@ def own_classes(found: Sequence[tuple[str, Found]], problems: Problems) -> Class
     try:
         return given_classes(merged) if len(merged) > 1 else None
     except DataError as error:
-        problems.add(str(error).replace("data.classes", "dataset.json"))
+        problems.add(str(error).replace("data.classes", "the data set's own list"))
         return None
 
 

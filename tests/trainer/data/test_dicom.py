@@ -10,6 +10,7 @@ import numpy as np
 import pydicom
 import pytest
 import torch
+from pydicom.data import get_testdata_file
 from pydicom.uid import RLELossless
 
 from trainer.config import DataConfig
@@ -331,3 +332,19 @@ def test_a_nifti_mask_of_another_grid_is_refused(disk):
         affine[0, 3] += step
         disk.nifti(f"site/{name}.nii.gz", (stack % 2).astype(np.uint8).transpose(2, 1, 0), affine)
     assert f"{printable(disk.root)}/site/b.nii.gz: its affine places it 2.00 mm away" in refusal(disk.root / "site")
+
+
+@pytest.mark.parametrize("name", ["MR_small_RLE", "MR_small_bigendian", "MR_small_implicit", "MR_small_expb"])
+def test_a_real_slice_reads_alike_in_every_encoding(name):
+    plain, encoded = (
+        series_of([Path(get_testdata_file(f"{file}.dcm"))]).volume().read() for file in ("MR_small", name)
+    )
+    assert plain.shape == (64, 64, 1)
+    assert np.array_equal(plain, encoded)
+    assert plain.std() > 100
+
+
+def test_a_real_ct_slice_is_in_hounsfield_units():
+    content = pydicom.dcmread(get_testdata_file("CT_small.dcm"))
+    voxels = series_of([Path(get_testdata_file("CT_small.dcm"))]).volume().read()
+    assert np.array_equal(voxels[..., 0].T, content.pixel_array - 1024.0)

@@ -115,9 +115,9 @@ MSD_FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     "unnamed label": ({"labels": {"0": "background", "1": None}}, 'labels holds "1": null'),
     "a value without a class": (
         {"labels": {"0": "background", "1": "spleen"}},
-        "holds 2, which dataset.json does not name (it names 0, 1)",
+        "holds 2, which the data set itself does not name (it names 0, 1)",
     ),
-    "a single class": ({"labels": {"0": "a", "1": "a"}}, "dataset.json must name at least two classes"),
+    "a single class": ({"labels": {"0": "a", "1": "a"}}, "the data set's own list must name at least two classes"),
 }
 
 

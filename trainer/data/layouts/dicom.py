@@ -88,6 +88,7 @@ def recognises(folder: Path, task: Task) -> bool:
 
 def find(site: Path, settings: Settings, problems: Problems) -> Found:
     """Every series with its mask; files that cannot be read, and patients without a mask, go to `problems`."""
+    known = len(problems)
     files = files_below(site, problems)
     headers = _headers([file for file in files if is_dicom(file)], problems)
     images = [header for header in headers if header.sop_class != SEGMENTATION and header.rows and header.series]
@@ -118,7 +119,7 @@ def find(site: Path, settings: Settings, problems: Problems) -> Found:
         for modality, count in others.items()
     ]
     strangers = [file for file in files if not is_dicom(file) and file not in used]
-    if not cases and not len(problems):
+    if not cases and len(problems) == known:
         problems.add(f"{printable(site)}: no DICOM series with an image; expected {TREES['segmentation']}")
     ordered = tuple(sorted(pairs, key=lambda pair: pair.name))
     return Found(ordered, (*notes, *passed_over(site, strangers)), _classes(segmentations))

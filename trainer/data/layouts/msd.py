@@ -32,6 +32,7 @@ def recognises(folder: Path, task: Task) -> bool:
 
 def find(site: Path, settings: Settings, problems: Problems) -> Found:
     """The pairs that dataset.json lists; missing files, and entries that are none, go to `problems`."""
+    known = len(problems)
     try:
         content = dataset_json.read(site)
         classes, notes = dataset_json.classes(site, content)
@@ -59,7 +60,7 @@ def find(site: Path, settings: Settings, problems: Problems) -> Found:
     if content.get("validation") and pairs:
         # With a test set of its own, whoever is not in it trains.
         pairs = {name: replace(pair, held_out=bool(pair.held_out)) for name, pair in pairs.items()}
-    if not pairs and not problems:
+    if not pairs and len(problems) == known:
         problems.add(f"{printable(site / dataset_json.FILE)}: lists no training image")
     ordered = tuple(pairs[name] for name in sorted(pairs))
     return Found(ordered, (*notes, *_notes(site, content, used, settings)), classes)

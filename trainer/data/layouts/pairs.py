@@ -126,7 +126,7 @@ def _side_by_side(site: Path, below: list[Path], problems: Problems) -> Found:
             )
         else:
             pairs[image] = pair_of(image, image, files[image], files[name])
-    for name in files.keys() - masks - pairs.keys():
+    for name in sorted(files.keys() - masks - pairs.keys()):
         problems.add(f"{printable(files[name])}: no mask beside this image (its name with _mask or _seg)")
     return Found(tuple(pairs[name] for name in sorted(pairs)), passed_over(site, strangers))
 
