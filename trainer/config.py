@@ -59,6 +59,9 @@ class DataConfig(_Section):
         None, description="folder: mask value -> class name; the data set's own, or found, if not given"
     )
     channel: int = Field(0, ge=0, description="folder: which channel of images that have several")
+    structures: tuple[str, ...] | None = Field(
+        None, min_length=1, description="dicom: contours (RTSTRUCT) to learn, by name; of overlapping ones, the last"
+    )
     spacing: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = Field(
         None, description="folder: resample volumes to this voxel size, mm, and crop; fit to image_size if not given"
     )

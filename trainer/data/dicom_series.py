@@ -25,6 +25,7 @@ from trainer.data.volumes import Volume
 from trainer.errors import DataError
 
 SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"  # SOP class: Segmentation Storage
+STRUCTURES = "1.2.840.10008.5.1.4.1.1.481.3"  # SOP class: RT Structure Set Storage
 DIRECTORY = "1.2.840.10008.1.3.10"  # SOP class of DICOMDIR, in the file's meta information
 TOLERANCE = 0.1  # of the distance between slices, or of a pixel
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -49,7 +50,7 @@ class Place:
 @dataclass(frozen=True, eq=False)
 class Header:
     """What is needed of a file before its pixels are. `place` is None where the file has none;
-    `refers_to`: the series that a segmentation marks.
+    `refers_to`: the series that a segmentation or structure set marks; `segments`: number and name of what it marks.
     """
 
     file: Path
@@ -88,7 +89,7 @@ def _header(file: Path, content: Any) -> Header:
             for name in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
         )
         place = Place(position.reshape(3), orientation.reshape(2, 3), spacing.reshape(2))
-    referred = content.get("ReferencedSeriesSequence") or []
+    referred = content.get("ReferencedSeriesSequence") or _referred_by_structures(content)
     return Header(
         file=file,
         series=str(content.get("SeriesInstanceUID", "") or ""),
@@ -106,8 +107,21 @@ def _header(file: Path, content: Any) -> Header:
         segments=tuple(
             (int(segment.SegmentNumber), str(segment.get("SegmentLabel", "")))
             for segment in content.get("SegmentSequence") or []
+        )
+        + tuple(
+            (int(structure.ROINumber), str(structure.get("ROIName", "")))
+            for structure in content.get("StructureSetROISequence") or []
         ),
     )
+
+
+def _referred_by_structures(content: Any) -> list[Any]:
+    return [
+        series
+        for frame in content.get("ReferencedFrameOfReferenceSequence") or []
+        for study in frame.get("RTReferencedStudySequence") or []
+        for series in study.get("RTReferencedSeriesSequence") or []
+    ]
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,13 @@ import pytest
 from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, SegmentationStorage, generate_uid
+from pydicom.uid import (
+    CTImageStorage,
+    ExplicitVRLittleEndian,
+    RTStructureSetStorage,
+    SegmentationStorage,
+    generate_uid,
+)
 
 AXIAL = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))  # along a row, along a column, LPS: as seen from the feet
 
@@ -161,6 +167,36 @@ class Disk:
         content.HighBit = content.PixelRepresentation = 0
         bits = np.packbits(np.stack(frames).ravel(), bitorder="little").tobytes()
         content.PixelData = bits + b"\0" * (len(bits) % 2)
+        path = self._place(file)
+        content.save_as(path, enforce_file_format=True)
+        return path
+
+    def contours(self, file: str, series: list[Path], structures: dict[str, list[tuple[int, Any]]]) -> Path:
+        """An RTSTRUCT over `series`: for each name, (slice, points [n, 2] as column and row) of closed contours."""
+        first = pydicom.dcmread(series[0])
+        content = self._dataset(RTStructureSetStorage, first.PatientID, first.StudyInstanceUID)
+        content.Modality, content.SeriesInstanceUID = "RTSTRUCT", generate_uid()
+        referred = _item(RTReferencedSeriesSequence=Sequence([_item(SeriesInstanceUID=first.SeriesInstanceUID)]))
+        content.ReferencedFrameOfReferenceSequence = Sequence([_item(RTReferencedStudySequence=Sequence([referred]))])
+        content.StructureSetROISequence = Sequence(
+            [_item(ROINumber=number, ROIName=name) for number, name in enumerate(structures, start=5)]
+        )
+        drawn = []
+        for number, outlines in enumerate(structures.values(), start=5):
+            sequence = []
+            for index, points in outlines:
+                header = pydicom.dcmread(series[index])
+                along_row, along_column = np.array(header.ImageOrientationPatient, dtype=float).reshape(2, 3)
+                place = np.array(header.ImagePositionPatient, dtype=float) + np.array(
+                    [
+                        along_row * header.PixelSpacing[1] * column + along_column * header.PixelSpacing[0] * row
+                        for column, row in points
+                    ]
+                )
+                data = [f"{value:.6g}" for value in place.ravel()]
+                sequence.append(_item(ContourGeometricType="CLOSED_PLANAR", ContourData=data))
+            drawn.append(_item(ReferencedROINumber=number, ContourSequence=Sequence(sequence)))
+        content.ROIContourSequence = Sequence(drawn)
         path = self._place(file)
         content.save_as(path, enforce_file_format=True)
         return path

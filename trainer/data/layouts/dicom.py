@@ -1,8 +1,8 @@
-"""DICOM series with their masks: DICOM SEG that names its series, or NIfTI beside it.
+"""DICOM series with their masks: DICOM SEG or RTSTRUCT that names its series, or NIfTI beside it.
 
 A folder per series (and per patient above it, if wanted): `CASE/*.dcm` with a NIfTI mask in CASE/, beside it as
-CASE.nii.gz or CASE_seg.nii.gz, or, for images/CASE/, in masks/ or labels/. A segmentation may lie anywhere below the
-site. Who is shown is told by PatientID, which itself is never printed: a subject is called by its folder.
+CASE.nii.gz or CASE_seg.nii.gz, or, for images/CASE/, in masks/ or labels/. A segmentation or structure set may lie
+anywhere below the site. Who is shown is told by PatientID, which itself is never printed: a subject is called by its folder.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from trainer.data import nifti
+from trainer.data.dicom_contours import chosen_structures, contour_volume
 from trainer.data.dicom_seg import label_volume
-from trainer.data.dicom_series import DIRECTORY, SEGMENTATION, Header, Series, read_header
+from trainer.data.dicom_series import DIRECTORY, SEGMENTATION, STRUCTURES, Header, Series, read_header
 from trainer.data.federated import Task
 from trainer.data.pair import Found, Pair, printable
 from trainer.data.problems import Problems
@@ -35,7 +36,7 @@ from trainer.errors import DataError
 
 TREES: Mapping[Task, str] = {
     "segmentation": (
-        "SITE/CASE/ with a DICOM series and its mask, as DICOM SEG or NIfTI (CASE/mask.nii.gz, CASE.nii.gz)"
+        "SITE/CASE/ with a DICOM series and its mask, as DICOM SEG, RTSTRUCT or NIfTI (CASE/mask.nii.gz, CASE.nii.gz)"
     )
 }
 _LOOKED_AT = 20  # files of a folder that decide whether it holds DICOM
@@ -58,13 +59,18 @@ class _Case:
 class _Reader:
     """Opens a series and its mask."""
 
-    def __init__(self, case: _Case, mask: Header | Path) -> None:
-        self._case, self._mask = case, mask
+    def __init__(self, case: _Case, mask: Header | Path, structures: tuple[str, ...]) -> None:
+        self._case, self._mask, self._structures = case, mask, structures
 
     def __call__(self, pair: Pair, settings: Settings) -> RawPair:
         series = Series.of(self._case.headers)
         mask = self._mask
-        labels = nifti.open_volume(mask) if isinstance(mask, Path) else label_volume(mask, series)
+        if isinstance(mask, Path):
+            labels = nifti.open_volume(mask)
+        elif mask.sop_class == STRUCTURES:
+            labels = contour_volume(mask, series, self._structures)
+        else:
+            labels = label_volume(mask, series)
         raw = slices_of(series.volume(), labels, settings)
         inverted = ("MONOCHROME1 series inverted, so that large values are bright",) if series.is_inverted else ()
         return replace(raw, remarks=(*raw.remarks, *inverted))
@@ -92,11 +98,16 @@ def find(site: Path, settings: Settings, problems: Problems) -> Found:
     files = files_below(site, problems)
     headers = _headers([file for file in files if is_dicom(file)], problems)
     images = [header for header in headers if header.sop_class != SEGMENTATION and header.rows and header.series]
-    segmentations = [header for header in headers if header.sop_class == SEGMENTATION]
+    segmentations = [header for header in headers if header.sop_class in (SEGMENTATION, STRUCTURES)]
     cases = _cases(site, images)
     masks = [file for file in files if is_nifti(file)]
     pairs, bare, used = [], [], set()
     subjects = _subjects(cases)
+    try:
+        classes, structures = _classes(site, segmentations, settings)
+    except DataError as error:
+        problems.add(str(error))
+        return Found()
     for case in cases.values():
         try:
             mask = _mask_of(case, cases, segmentations, masks, site)
@@ -108,7 +119,9 @@ def find(site: Path, settings: Settings, problems: Problems) -> Found:
             continue
         file = mask if isinstance(mask, Path) else mask.file
         used.add(file)
-        pairs.append(Pair(case.name, subjects[case.name], case.folder, file, _Reader(case, mask), is_volume=True))
+        pairs.append(
+            Pair(case.name, subjects[case.name], case.folder, file, _Reader(case, mask, structures), is_volume=True)
+        )
     for header in segmentations:
         if header.refers_to not in cases:
             problems.add(f"{printable(header.file)}: segments a series that is not here")
@@ -122,7 +135,7 @@ def find(site: Path, settings: Settings, problems: Problems) -> Found:
     if not cases and len(problems) == known:
         problems.add(f"{printable(site)}: no DICOM series with an image; expected {TREES['segmentation']}")
     ordered = tuple(sorted(pairs, key=lambda pair: pair.name))
-    return Found(ordered, (*notes, *passed_over(site, strangers)), _classes(segmentations))
+    return Found(ordered, (*notes, *passed_over(site, strangers)), classes)
 
 
 def _dicom_in(folder: Path) -> list[Path]:
@@ -241,8 +254,20 @@ def _without_masks(
     return notes
 
 
-def _classes(segmentations: Sequence[Header]) -> dict[int, str] | None:
-    """Segment number -> label, where all segmentations agree."""
+def _classes(
+    site: Path, marked: Sequence[Header], settings: Settings
+) -> tuple[dict[int, str] | None, tuple[str, ...]]:
+    """Mask value -> label, and the structures to learn. Segment labels count where all segmentations agree."""
+    structure_sets = [header for header in marked if header.sop_class == STRUCTURES]
+    if not structure_sets:
+        return _segment_labels(marked), ()
+    if len(structure_sets) < len(marked):
+        raise DataError(f"{printable(site)}: mixes SEG and RTSTRUCT, whose numbers mean different things; part them")
+    structures = chosen_structures(structure_sets, settings.structures)
+    return {0: "background"} | dict(enumerate(structures, start=1)), structures
+
+
+def _segment_labels(segmentations: Sequence[Header]) -> dict[int, str] | None:
     kinds = {header.segments for header in segmentations}
     segments = kinds.pop() if len(kinds) == 1 else ()
     labels = [printable(label) for _, label in segments]
