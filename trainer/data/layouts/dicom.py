@@ -2,7 +2,7 @@
 
 A folder per series (and per patient above it, if wanted): `CASE/*.dcm` with a NIfTI mask in CASE/, beside it as
 CASE.nii.gz or CASE_seg.nii.gz, or, for images/CASE/, in masks/ or labels/. A segmentation or structure set may lie
-anywhere below the site. Who is shown is told by PatientID, which itself is never printed: a subject is called by its folder.
+anywhere below the site. Who is shown is told by PatientID, which is never printed: a subject is called by its folder.
 """
 
 from __future__ import annotations
