@@ -35,11 +35,11 @@ format: $(VENV)/.dev  ## let formatter and linter mend what they can
 types: $(VENV)/.dev  ## type checker
 	$(BIN)/mypy
 
-bench: $(VENV)/.dev  ## benchmarks, timed, into .benchmarks/
-	$(BIN)/python -m pytest bench -q --benchmark-enable --benchmark-only --benchmark-autosave
+bench: $(VENV)/.peers  ## cost on this machine beside the peers', in minutes: a page, tables, plots in bench/results/
+	$(BIN)/python bench/run.py
 
-results: $(VENV)/.peers  ## this machine's figures beside the peers', all targets, into bench/results/
-	$(BIN)/python bench/record.py
+results: $(VENV)/.peers  ## the same with every kernel target and stage: a quarter of an hour
+	$(BIN)/python bench/run.py --full
 
 $(VENV)/.tools:
 	$(PYTHON) -m venv $(VENV)
@@ -64,8 +64,11 @@ $(VENV)/.in-process: $(VENV)/.dev
 	test ! -d $(VENV)/in-process || $(VENV)/in-process/bin/pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[test-engine]'
 	@touch $@
 
+# A peer that does not install here is left out of the comparison. Flower gets an environment of its own: it pins
+# versions that others here exclude.
 $(VENV)/.peers: $(VENV)/.dev
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[dev,peers]'
+	-$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[dev,peers]'
+	-$(PYTHON) -m venv $(VENV)/flower && $(VENV)/flower/bin/pip install --quiet --disable-pip-version-check flwr==1.42.0
 	@touch $@
 
 clean:  ## remove everything that was built

@@ -24,7 +24,7 @@ from he_core.encryptor import Encryptor
 from he_core.errors import HeCoreError
 from he_core.keys import PublicBundle, SecretBundle
 from he_core.registry import create
-from he_core.scheme import Scheme
+from he_core.scheme import Scheme, Trust
 
 __all__ = [
     "Aggregator",
@@ -37,6 +37,7 @@ __all__ = [
     "PublicBundle",
     "Scheme",
     "SecretBundle",
+    "Trust",
     "create",
     "kernel_target",
     "registry",

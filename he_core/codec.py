@@ -27,6 +27,7 @@ from he_core.errors import (
 
 MAX_FIELD_BITS = 32  # the packing kernels hold a field in 32 bits
 MAX_VALUES = 1 << 32
+FLOAT32_ROUNDOFF = 2.0**-24  # largest relative error of a number rounded to float32
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,15 @@ class Codec:
     def steps(self) -> tuple[float, ...]:
         """Quantisation step of each segment, in the update's unit, at weight = weight_reference."""
         return tuple(limit / self.max_code for limit in self.limits)
+
+    @property
+    def relative_error(self) -> float:
+        """Bound on what quantising, and rounding the mean to float32, takes away from a value, relative to its limit.
+
+        Half a step, or a whole one where rounding is stochastic; at weight = weight_reference.
+        """
+        steps = 1.0 if self.rounding == "stochastic" else 0.5
+        return steps / self.max_code + FLOAT32_ROUNDOFF
 
     @cached_property
     def digest(self) -> bytes:

@@ -22,6 +22,7 @@ LATTICE_MODULUS_BITS = {
 }  # fmt: skip
 
 P = TypeVar("P", bound="SchemeParameters")
+L = TypeVar("L", bound="LatticeParameters")
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,14 @@ class SchemeParameters(ABC):
             if name not in known:
                 raise UnknownNameError(f"parameter of scheme {cls.scheme!r}:", name, known)
         return cls(**literal)
+
+    @classmethod
+    def at_strength(cls: type[P], security_bits: int) -> P:
+        """The defaults, strengthened to `security_bits` where they are weaker and the scheme can be.
+
+        What cannot be that strong comes back as strong as its defaults: the caller compares.
+        """
+        return cls()
 
     def as_dict(self) -> dict[str, Any]:
         """The literal these parameters came from, every value given."""
@@ -100,6 +109,12 @@ class PaillierParameters(SchemeParameters):
         if self.modulus_bits > 8192 or self.modulus_bits % 256:
             raise ParameterError("modulus_bits", self.modulus_bits, "must be a multiple of 256, at most 8192")
 
+    @classmethod
+    def at_strength(cls, security_bits: int) -> PaillierParameters:
+        default = cls()
+        strong = [size for size, bits in FACTORING_STRENGTH.items() if bits >= security_bits]
+        return cls(max(default.modulus_bits, min(strong))) if strong else default
+
     @property
     def security_bits(self) -> int:
         return max(bits for size, bits in FACTORING_STRENGTH.items() if size <= self.modulus_bits)
@@ -129,6 +144,10 @@ class RlweParameters(SchemeParameters):
         if not 64 <= self.failure_bits <= 128:
             raise ParameterError("failure_bits", self.failure_bits, "must be in [64, 128]")
 
+    @classmethod
+    def at_strength(cls, security_bits: int) -> RlweParameters:
+        return cls(_lattice_strength(security_bits, cls().security_bits))
+
     @property
     def degree(self) -> int:
         """N: the smallest degree whose row allows a modulus of this size at the strength asked for."""
@@ -152,6 +171,10 @@ class LatticeParameters(SchemeParameters):
 
     def __post_init__(self) -> None:
         _check_lattice_strength(self.security_bits)
+
+    @classmethod
+    def at_strength(cls: type[L], security_bits: int) -> L:
+        return cls(_lattice_strength(security_bits, cls().security_bits))
 
     @property
     def degree(self) -> int:
@@ -183,6 +206,11 @@ def _check_lattice_strength(security_bits: object) -> None:
             security_bits,
             f"must be one of {strengths}, the rows of the Homomorphic Encryption Security Standard 2018, Table 1",
         )
+
+
+def _lattice_strength(wanted: int, least: int) -> int:
+    """The least strength of the table that is no less than either; `least` where the table ends before `wanted`."""
+    return min((row for _, row in LATTICE_MODULUS_BITS if row >= max(wanted, least)), default=least)
 
 
 def _degree(security_bits: int, modulus_bits: int) -> int:

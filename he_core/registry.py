@@ -56,7 +56,8 @@ class Status:
     scheme: str
     backend: str
     obstacle: str | None
-    capabilities: Capabilities | None  # None where the backend cannot run here
+    capabilities: Capabilities | None  # with default parameters; None where the backend cannot run here
+    parameters: type[SchemeParameters]
 
 
 class Registry:
@@ -107,7 +108,10 @@ class Registry:
                 capabilities = (
                     registration.build(registration.parameters(), 1).capabilities if obstacle is None else None
                 )
-                found.append(Status(registration.scheme, registration.backend, obstacle, capabilities))
+                row = Status(
+                    registration.scheme, registration.backend, obstacle, capabilities, registration.parameters
+                )
+                found.append(row)
         return found
 
     def _choose(self, scheme: str, backend: str | None) -> Registration:

@@ -6,11 +6,12 @@ objects that callers treat as opaque; `add` may reuse the accumulator it is give
 
 from __future__ import annotations
 
+import enum
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from he_core.codec import CodecShape
+from he_core.codec import Codec, CodecShape
 from he_core.errors import FrameFieldError, ParameterError
 from he_core.keys import PublicBundle, PublicKey, SecretBundle, SecretKey
 from he_core.packing import Payload, Plaintext, Words
@@ -20,13 +21,38 @@ Ciphertext = Any
 """A scheme's ciphertext of a whole vector, in memory."""
 
 
+class Trust(enum.IntEnum):
+    """Who must be trusted not to read a client's update: a larger one protects against more parties."""
+
+    NONE = 0
+    SHARED_KEY = 1
+    THRESHOLD = 2
+
+    @property
+    def label(self) -> str:
+        """Its name in options and records."""
+        return self.name.lower().replace("_", "-")
+
+    @property
+    def sentence(self) -> str:
+        """What it means, for people."""
+        return _TRUST_SENTENCES[self]
+
+
+_TRUST_SENTENCES = {
+    Trust.NONE: "none: every value is in the clear",
+    Trust.SHARED_KEY: "shared key: every client can decrypt any frame it gets hold of",
+    Trust.THRESHOLD: "threshold: no client can decrypt a frame without the help of others",
+}
+
+
 @dataclass(frozen=True)
 class Capabilities:
     """What a user chooses a scheme by."""
 
     encrypts: bool
     security_bits: int
-    trust: str
+    trust: Trust
     exact: bool  # sums of quantised values come back exactly
     summary: str
 
@@ -49,6 +75,14 @@ class Scheme(ABC):
     @property
     @abstractmethod
     def capabilities(self) -> Capabilities: ...
+
+    def mean_error(self, codec: Codec) -> float | None:
+        """Bound on the error of a value of the mean, relative to its clip limit; None where none is stated.
+
+        For values within their limits and weights that equal the codec's reference. A scheme whose sums are exact
+        adds nothing to what quantising takes away; any other has a bound of its own to state here.
+        """
+        return codec.relative_error if self.capabilities.exact else None
 
     # --- keys
 

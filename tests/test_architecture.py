@@ -91,6 +91,11 @@ def offences(importers: list[str], *forbidden: str) -> list[str]:
             id="config-knows-no-machinery",
         ),
         pytest.param(
+            ["trainer.planning"],
+            ["torch", "trainer.networks", "trainer.parties", "trainer.rounds", "trainer.report", "trainer.cli"],
+            id="planning-needs-no-network",
+        ),
+        pytest.param(
             ["he_core.frame", "he_core.codec", "he_core.packing", "he_core.scheme", "he_core.keys"],
             ["he_core.schemes", "he_core.registry", "he_core.arith.paillier_gmpy2", "gmpy2"],
             id="engine-interfaces-know-no-scheme",

@@ -1,4 +1,4 @@
-"""`dcsfl-train`: run, data, schemes. What a user may do wrong ends in one line that says how to do it right."""
+"""`dcsfl-train`: run, data, plan, schemes. What a user may do wrong ends in one line that says how to do it right."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from rich.table import Table
 
 import he_core
 from trainer.config import Config, load
-from trainer.errors import TrainerError
 from trainer.explain import explain
-from trainer.interruption import FAILED, INTERRUPTED, terminated_as_interrupted
-
-console = Console(stderr=True)
+from trainer.interruption import FAILED, terminated_as_interrupted
+from trainer.planning.command import plan
+from trainer.terminal import console, errors_in_a_line
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -31,7 +30,11 @@ def main() -> None:
       dcsfl-train run data.source=folder data.path=SITES    your own images, one sub-folder per site
       dcsfl-train data data.source=folder data.path=SITES   what is there, what is wrong with it, a contact sheet
       dcsfl-train schemes                    encryption schemes, and whether they can run here
+      dcsfl-train plan                       what each would cost on this machine, and which to choose
     """
+
+
+main.add_command(plan)
 
 
 @main.command()
@@ -76,7 +79,7 @@ def run(
       dcsfl-train run training.task=restoration network.name=redcnn network.channels=16
       dcsfl-train run --resume runs/demo/20260131-120000
     """
-    with _errors_in_a_line(), terminated_as_interrupted():
+    with errors_in_a_line("stopped before training"), terminated_as_interrupted():
         if resume is not None and "=" in resume and not Path(resume).exists():
             overrides, resume = (resume, *overrides), ""  # click took the first override for the folder
         if resume is not None and into is not None:
@@ -121,7 +124,7 @@ def data(overrides: tuple[str, ...], configs: tuple[Path, ...], sheet: Path | No
       dcsfl-train data data.source=folder data.path=Task09_Spleen data.partition=dirichlet data.clients=4
       dcsfl-train data --format json
     """
-    with _errors_in_a_line(), terminated_as_interrupted():
+    with errors_in_a_line("stopped while reading images"), terminated_as_interrupted():
         from trainer import data_check
 
         config = load(configs, overrides)
@@ -150,7 +153,7 @@ def schemes() -> None:
             status.backend,
             "yes" if status.obstacle is None else f"no: {status.obstacle}",
             "" if found is None else f"{found.security_bits} bits" if found.encrypts else "none",
-            "" if found is None else found.trust,
+            "" if found is None else found.trust.sentence,
             "" if found is None else found.summary,
         )
     Console(width=None if sys.stdout.isatty() else 160).print(table)
@@ -182,7 +185,8 @@ def _print_dry_run(config: Config, form: str) -> None:
         cuts.add_row(cut["cut"], str(cut["shape"]), f"{cut['bytes_per_image']:,}", f"{step:,}")
     out = Console(width=None if sys.stdout.isatty() else 110)
     out.print(table)
-    out.print(cuts)
+    if parts["cuts"]:
+        out.print(cuts)
     if experiment.scheme is None:
         out.print(f"method {experiment.method.name} averages nothing: no ciphertext")
         return
@@ -191,18 +195,3 @@ def _print_dry_run(config: Config, form: str) -> None:
         f"per round each client sends one {experiment.scheme.name} ciphertext of {values:,} values: {size:,} bytes, "
         f"{8 * size / values:.1f} bits a value; and receives one of the same size"
     )
-
-
-class _errors_in_a_line:  # noqa: N801 - reads as a phrase
-    """Our own errors end the program with their message and status 1; anything else is a bug and keeps its trace."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, TrainerError | he_core.HeCoreError):
-            console.print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
-            sys.exit(FAILED)
-        if isinstance(error, KeyboardInterrupt):
-            console.print("stopped before training")
-            sys.exit(INTERRUPTED)

@@ -14,7 +14,16 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from trainer.errors import ConfigError
 
@@ -145,13 +154,34 @@ class CorrectionConfig(_Section):
 
 
 class MethodConfig(_Section):
-    """Which distributed-learning method runs over the parties."""
+    """Which distributed-learning method runs over the parties; an option it does not admit is refused."""
 
-    name: str = Field("dcsfl", description="dcsfl, splitfed-v1, local or centralised")
+    name: str = Field(
+        "dcsfl",
+        description="dcsfl, splitfed-v1, splitfed-v2, splitnn, fedavg, fedprox, local or centralised",
+    )
     weighting: Literal["uniform", "samples"] = Field(
         "uniform", description="average clients equally, or by sample count"
     )
+    proximal_mu: float = Field(0.01, ge=0, description="fedprox: weight of the pull towards the round's first model")
+    participation: float = Field(1.0, gt=0, le=1, description="share of the clients asked in a round, seeded choice")
+    clients_per_round: int | None = Field(None, ge=1, description="as a number, in place of participation")
+    drop_out: float = Field(0.0, ge=0, lt=1, description="chance of a client asked to be absent, simulated by seed")
+    min_participants: int = Field(
+        2, ge=1, description="a round with fewer clients left is skipped; 1 bares that client's update to the others"
+    )
+    laplace_scale: float = Field(
+        0.0,
+        ge=0,
+        description="noise on updates (released code: 0.01); no clipping, no accounting, seeded: it protects nothing",
+    )
     correction: CorrectionConfig = CorrectionConfig()
+
+    @model_validator(mode="after")
+    def _one_way_to_say_how_many(self) -> MethodConfig:
+        if self.clients_per_round is not None and self.participation != 1.0:
+            raise ValueError("participation and clients_per_round say the same thing twice: leave one of them out")
+        return self
 
 
 class EncryptionConfig(_Section):

@@ -27,7 +27,7 @@ class Display(Protocol):
         ...
 
     def begin(self, first_round: int, rounds: int, batches: int) -> None:
-        """Training starts at `first_round` of `rounds`, each of `batches` batches over all clients."""
+        """Training starts at `first_round` of `rounds`, each of `batches` batches if every client takes part."""
         ...
 
     def batch(self, client: str, loss: float) -> None: ...
@@ -177,7 +177,8 @@ def summarise(row: Row) -> str:
     """Loss, metrics and encryption's share of a round, in a line."""
     scores = row["evaluation"]["mean"]
     figures = "  ".join(f"{name} {value:.3f}" for name, value in scores.items() if "/" not in name)
-    return f"loss {row['train_loss_mean']:.3f}  {figures}  encryption {row['encryption_share']:.1%} of the time"
+    loss = "skipped" if row["train_loss_mean"] is None else f"loss {row['train_loss_mean']:.3f}"
+    return f"{loss}  {figures}  encryption {row['encryption_share']:.1%} of the time"
 
 
 def display_for(form: str, console: Console) -> Display:

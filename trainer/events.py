@@ -52,7 +52,8 @@ class TensorBoardEvents:
     def write(self, row: dict[str, Any]) -> None:
         with _disk_errors(self._folder):
             for name, value in flatten(row).items():
-                self._writer.add_scalar(name.replace(".", "/"), value, row["round"])
+                if value is not None:
+                    self._writer.add_scalar(name.replace(".", "/"), value, row["round"])
             self._writer.flush()
 
 

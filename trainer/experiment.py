@@ -9,9 +9,11 @@ import torch
 
 import he_core
 from he_core import CodecShape, CostLedger, Scheme, frame
+from trainer import participation
 from trainer.config import Config
 from trainer.data import FederatedData, load
 from trainer.methods import Method, method_for
+from trainer.methods.options import check_options
 from trainer.networks.flatten import FlatLayout
 from trainer.networks.registry import build, check_serves
 from trainer.networks.split import SplitNetwork
@@ -36,6 +38,7 @@ class Experiment:
         """Load the data and build the rest. Raises TrainerError or HeCoreError subclasses."""
         torch.set_num_threads(config.training.threads)
         method = method_for(config.method.name)
+        check_options(method, config.method)
         check_serves(config.network, config.training.task)
         scheme = None
         if method.averages:
@@ -44,8 +47,10 @@ class Experiment:
                 encryption.scheme, encryption.backend, encryption.parameters, threads=config.run.threads
             )
         data = load(config.data, config.training.task, config.run.seed)
+        sites = len(method.training_sets(data))
+        participation.check(config.method, sites)
         if scheme is not None:
-            check_room(len(data.clients), config)
+            check_room(participation.asked_per_round(config.method, sites), config)
         task = task_for(config.training.task, data.class_names)
         channels = data.clients[0].train.images.shape[1]
         network = build(config.network, channels, task.out_channels, config.run.seed)
@@ -64,17 +69,31 @@ class Experiment:
             scheme=self.scheme,
             correction=self.method.correction(self.config.method),
             ledger=ledger,
+            arrangement=self.method.arrangement(self.config.method),
         )
+
+    @property
+    def encrypted_values(self) -> int:
+        """Weights of the parts that a client holds: values in an encrypted update."""
+        body = self.network.body if self._is_whole else None
+        return FlatLayout.of(self.network.head, self.network.tail, body).size
 
     def parts(self) -> dict[str, Any]:
         """Weights per part, bytes per image at the cuts, and the size of one encrypted contribution."""
         shape = tuple(self.data.clients[0].train.images.shape[1:])
         table = describe(self.network, (shape[0], shape[1], shape[2]))
-        values, ciphertext_bytes = FlatLayout.of(self.network.head, self.network.tail).size, 0
+        if self._is_whole:  # nothing crosses a cut
+            table |= {"parts": [part | {"party": "client"} for part in table["parts"]], "cuts": []}
+        values, ciphertext_bytes = self.encrypted_values, 0
         if self.scheme is not None:
             sums = CodecShape(self.config.encryption.bits, self.config.encryption.k_max, values)
             ciphertext_bytes = frame.frame_bytes(self.scheme.payload_bytes(sums))
         return table | {"encrypted_values": values, "ciphertext_bytes": ciphertext_bytes}
+
+    @property
+    def _is_whole(self) -> bool:
+        """Whether clients hold the network unsplit."""
+        return self.method.arrangement(self.config.method).body == "clients"
 
     def describe_data(self) -> dict[str, Any]:
         """What data.json records."""

@@ -11,19 +11,23 @@ from typing import Any
 import numpy as np
 
 from he_core import CostLedger
-from trainer import checkpoint
+from trainer import checkpoint, participation
 from trainer.checkpoint import Snapshot
 from trainer.display import Display
 from trainer.errors import CheckpointError, TrainerError
 from trainer.events import EventWriter
 from trainer.experiment import Experiment
 from trainer.interruption import held_back
+from trainer.methods.base import RoundOutcome
+from trainer.participation import Attendance
 from trainer.parties.keys import SET_UP_ROUND
-from trainer.parties.messages import Participant, RoundPlan
+from trainer.parties.messages import RoundPlan
 from trainer.parties.parties import Parties
 from trainer.report import write_report
 from trainer.run_folder import LEDGER, METRICS, REPORT, SUMMARY, RunFolder, flatten
 from trainer.transport.in_process import AGGREGATION, COMPUTE
+
+CLIENTS = "clients"
 
 
 class DivergedError(TrainerError):
@@ -115,7 +119,12 @@ class Run:
         experiment, parties = self._experiment, self._parties
         start = time.perf_counter()
         sent_before = _traffic(parties)
-        outcome = experiment.method.run_round(parties, self._plan(round_index), self._display.batch)
+        present = self._attendance(round_index)
+        if present.enough:
+            outcome = experiment.method.run_round(parties, self._plan(present, round_index), self._display.batch)
+        else:
+            self._display.say(_skipped(present, round_index))
+            outcome = RoundOutcome({}, 0.0)
         sent = _traffic(parties)
         self._display.phase("evaluating")
         evaluation_start = time.perf_counter()
@@ -127,7 +136,7 @@ class Run:
         row = {
             "round": round_index,
             "train_loss": losses,
-            "train_loss_mean": sum(losses.values()) / len(losses),
+            "train_loss_mean": sum(losses.values()) / len(losses) if losses else None,
             "evaluation": evaluation,
             "wall_seconds": end - start,
             "train_seconds": outcome.train_seconds,
@@ -136,8 +145,11 @@ class Run:
             "encryption_share": encryption_seconds / (end - start),
             "cut_bytes": sent[COMPUTE] - sent_before[COMPUTE],
             "aggregation_bytes": sent[AGGREGATION] - sent_before[AGGREGATION],
+            "handover_bytes": sent[CLIENTS] - sent_before[CLIENTS],
             "saturated_values": outcome.saturated_values,
             "step": outcome.step,
+            "took_part": {name: int(name in losses) for name in parties.site_names},
+            "dropped_out": {name: int(i in present.dropped_out) for i, name in enumerate(parties.site_names)},
         }
         _refuse_non_finite(row)
         with held_back():
@@ -162,13 +174,14 @@ class Run:
         self._events.write(row)
         self._display.round_done(row)
 
-    def _plan(self, round_index: int) -> RoundPlan:
+    def _attendance(self, round_index: int) -> Attendance:
+        config, clients = self._experiment.config, len(self._parties.clients)
+        return participation.attendance(config.method, clients, seed=config.run.seed, round=round_index)
+
+    def _plan(self, present: Attendance, round_index: int) -> RoundPlan:
         by_samples = self._experiment.config.method.weighting == "samples"
-        sizes = [len(samples) for samples in self._parties.training_sets]
-        return RoundPlan(
-            round_index,
-            tuple(Participant(client, size if by_samples else 1) for client, size in enumerate(sizes)),
-        )
+        weights = [len(samples) if by_samples else 1 for samples in self._parties.training_sets]
+        return participation.plan(present.present, weights, round_index)
 
     def _batches_per_round(self) -> int:
         training = self._experiment.config.training
@@ -229,7 +242,9 @@ class Run:
 
 def _refuse_non_finite(row: dict[str, Any]) -> None:
     """Raise DivergedError naming the figures of a row of metrics.jsonl that are NaN or infinite."""
-    broken = [f"{name} is {value}" for name, value in flatten(row).items() if not math.isfinite(value)]
+    broken = [
+        f"{name} is {value}" for name, value in flatten(row).items() if value is not None and not math.isfinite(value)
+    ]
     if broken:
         raise DivergedError(
             f"training diverged in round {row['round']} (counted from 0): {', '.join(broken)}. "
@@ -237,5 +252,15 @@ def _refuse_non_finite(row: dict[str, Any]) -> None:
         )
 
 
+def _skipped(present: Attendance, round_index: int) -> str:
+    """A skipped round in a line; rounds count from 1 for people."""
+    there, gone = len(present.present), len(present.dropped_out)
+    return (
+        f"round {round_index + 1} is skipped: {gone} of {there + gone} clients dropped out, and {there} left are "
+        f"fewer than method.min_participants={present.needed}; the model stays as it was"
+    )
+
+
 def _traffic(parties: Parties) -> dict[str, int]:
-    return {server: parties.transport.bytes_with(server) for server in (COMPUTE, AGGREGATION)}
+    servers = {server: parties.transport.bytes_with(server) for server in (COMPUTE, AGGREGATION)}
+    return servers | {CLIENTS: parties.transport.bytes_between_clients()}

@@ -79,7 +79,7 @@ typedef void dcsfl_advance_fn(const struct dcsfl_modulus *modulus, uint64_t *scr
 /*
  * out[factor_limbs + constant_limbs] <- addend + factor * constant, on plain numbers. `constant` is one lane, the same
  * for all. addend_limbs <= factor_limbs + constant_limbs; the result must fit. No overlap.
- * scratch: factor_limbs + 2 * constant_limbs <= 10 * L of its dcsfl_scratch_words().
+ * scratch: of dcsfl_scratch_words(), for factor_limbs + 2 * constant_limbs <= 10 * L.
  */
 typedef void dcsfl_multiply_add_fn(uint64_t *scratch, uint64_t *out, const uint64_t *factor, size_t factor_limbs,
                                    const uint64_t *constant, size_t constant_limbs, const uint64_t *addend,
@@ -125,7 +125,7 @@ static inline size_t dcsfl_element_words(const struct dcsfl_bigint_kernels *kern
 }
 
 static inline size_t dcsfl_scratch_words(const struct dcsfl_bigint_kernels *kernels, size_t limbs) {
-    return (10 * limbs + 32) * kernels->lanes;
+    return (10 * limbs + 96) * kernels->lanes;
 }
 
 /* Bytes of a table row. */

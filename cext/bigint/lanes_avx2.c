@@ -22,7 +22,6 @@
 #define LANES 8 /* two vectors */
 #define VECTOR_LANES 4
 #define MAX_LIMBS 161
-#define FIRST_COLUMN(limbs) ((limbs) - 1)
 #define BLOCK 4
 
 #define LIMB_BITS 51

@@ -12,7 +12,6 @@
 #define LIMB_BITS 52
 #define GUARD 0 /* no half is negative */
 #define MAX_LIMBS 158
-#define FIRST_COLUMN(limbs) ((limbs) - 1)
 #define BLOCK 8 /* a column's sum gets two dependent additions per right limb, 8 cycles: as long as 16 take to issue */
 #define WRITTEN_OUT 1
 

@@ -1,6 +1,6 @@
 /*
- * Products mod n^2 with SSE2, which every x86-64 processor has: the portable target there. A product of two 27-bit limbs
- * is one pmuludq of two lanes and is summed whole: at most 3 L < 2^10 of them in a column, which stays below 2^64.
+ * Products mod n^2 with SSE2, which every x86-64 processor has: the portable target there. A product of two 29-bit limbs
+ * is one pmuludq of two lanes; a sum of 63 of them is below 2^64.
  */
 #include "bigint.h"
 
@@ -8,157 +8,161 @@
 
 #include <emmintrin.h>
 
+#include "limbs.h"
+
 #define LANES 2 /* one vector */
-#define VECTOR_LANES 2
-#define LIMB_BITS 27
-#define MAX_LIMBS 304
-#define BLOCK 8
-#define FIRST_COLUMN(limbs) ((limbs) - 2)
-#define GUARD 0 /* no product is negative */
-#define WRITTEN_OUT 0
+#define LIMB_BITS 29
+#define MAX_LIMBS 283
+#define TILE 8
+#define CARRY_EVERY 60
 
 typedef __m128i vector;
-typedef __m128i operand;
+typedef vector limb;
+typedef vector sum;
 
-static inline vector vector_load(const uint64_t *in) {
-    return _mm_load_si128((const __m128i *)(const void *)in);
-}
-
-static inline void vector_store(uint64_t *out, vector value) {
-    _mm_store_si128((__m128i *)(void *)out, value);
-}
-
-static inline vector vector_set(uint64_t value) {
+static inline limb limb_set(uint64_t value) {
     return _mm_set1_epi64x((long long)value);
 }
 
-static inline vector vector_add(vector a, vector b) {
+static inline limb limb_add(limb a, limb b) {
     return _mm_add_epi64(a, b);
 }
 
-static inline vector vector_sub(vector a, vector b) {
-    return _mm_sub_epi64(a, b);
-}
-
-static inline vector vector_and(vector a, vector b) {
-    return _mm_and_si128(a, b);
-}
-
-static inline vector vector_carry(vector column) {
-    return _mm_srli_epi64(column, LIMB_BITS);
-}
-
-static inline operand operand_from(vector limb) {
-    return limb;
-}
-
-static inline __attribute__((always_inline)) void multiply_accumulate(vector *low, vector *high, operand a,
-                                                                      operand b) {
-    *low = _mm_add_epi64(*low, _mm_mul_epu32(a, b));
-    (void)high;
-}
-
-static inline vector column_start(uint64_t lows, uint64_t highs, int is_first) {
-    (void)lows, (void)highs, (void)is_first;
+static inline sum sum_zero(void) {
     return _mm_setzero_si128();
 }
 
+static inline sum sum_from(limb value) {
+    return value;
+}
+
+static inline sum sum_add(sum a, sum b) {
+    return _mm_add_epi64(a, b);
+}
+
+static inline sum sum_add_product(sum s, limb a, limb b) {
+    return _mm_add_epi64(s, _mm_mul_epu32(a, b));
+}
+
+static inline limb limb_complement(limb a) {
+    return _mm_xor_si128(a, limb_set((UINT64_C(1) << LIMB_BITS) - 1));
+}
+
+static inline limb sum_limb(sum s) {
+    return _mm_and_si128(s, limb_set((UINT64_C(1) << LIMB_BITS) - 1));
+}
+
+static inline sum sum_carry(sum s) {
+    return _mm_srli_epi64(s, LIMB_BITS);
+}
+
 /* The instruction takes the low 32 bits of its factors. */
-static inline vector quotient(vector column, operand inverse) {
-    return vector_and(_mm_mul_epu32(column, inverse), vector_set((UINT64_C(1) << LIMB_BITS) - 1));
+static inline limb sum_quotient(sum s, limb inverse) {
+    return sum_limb(_mm_mul_epu32(s, inverse));
 }
 
-#include "lanes_vector.h"
+#include "lanes_columns.h"
 
-static void multiply(const struct dcsfl_modulus *modulus, uint64_t *scratch, uint64_t *out, const uint64_t *left,
-                     const uint64_t *right) {
-    multiply_vectors(modulus, scratch, out, left, right, 0);
+/* --- tables: four limbs of every entry, 32 bits each, then the next four; what limbs are left, one after the other -- */
+
+#define PICKS 8 /* look-ups that share a load of every entry */
+#define STRIP 4 /* limbs: a register */
+
+/* Where limb j of the entries is, the first entry's, and how far the next entry's is from it. */
+static inline size_t place(size_t limbs, size_t j, unsigned window_bits, size_t *step) {
+    const size_t in_strips = limbs - limbs % STRIP;
+
+    *step = j < in_strips ? STRIP : 1;
+    return j < in_strips ? ((j - j % STRIP) << window_bits) + j % STRIP : j << window_bits;
 }
-
-static void square(const struct dcsfl_modulus *modulus, uint64_t *scratch, uint64_t *out, const uint64_t *factor) {
-    multiply_vectors(modulus, scratch, out, factor, factor, 1);
-}
-
-/* --- tables: one entry after the other, limbs in 32 bits ---------------------------------------------------------- */
-
-#define PICKS 4 /* look-ups that share a load of every entry */
-#define STRIP 8 /* limbs of an entry at a time: two registers */
 
 static void put(uint8_t *row, size_t limbs, unsigned window_bits, size_t first_entry, const uint64_t *numbers,
                 size_t lane) {
-    uint32_t *out = (uint32_t *)(void *)row + first_entry * limbs;
+    uint32_t *table = (uint32_t *)(void *)row;
 
-    (void)window_bits;
-    for (size_t i = 0; i < DCSFL_PUT_ENTRIES * limbs; i++)
-        out[i] = (uint32_t)numbers[i * LANES + lane];
+    for (size_t j = 0; j < limbs; j++) {
+        size_t step;
+        uint32_t *out = table + place(limbs, j, window_bits, &step);
+        for (size_t entry = 0; entry < DCSFL_PUT_ENTRIES; entry++)
+            out[(first_entry + entry) * step] = (uint32_t)numbers[(entry * limbs + j) * LANES + lane];
+    }
 }
 
 /* All ones if a == b, else 0, for a, b < 2^32. */
 static inline vector equal_mask(uint64_t a, uint64_t b) {
-    return vector_set(0 - (((a ^ b) - 1) >> 63));
+    return limb_set(0 - (((a ^ b) - 1) >> 63));
 }
 
 /* Four limbs of two lanes, a register each, to an array of both. */
-static inline void store_limbs(uint64_t *out, __m128i first, __m128i second) {
-    const __m128i zero = _mm_setzero_si128();
-    const __m128i low = _mm_unpacklo_epi32(first, second), high = _mm_unpackhi_epi32(first, second);
+static inline void store_limbs(limb *out, vector first, vector second) {
+    const vector zero = _mm_setzero_si128();
+    const vector low = _mm_unpacklo_epi32(first, second), high = _mm_unpackhi_epi32(first, second);
 
-    vector_store(out, _mm_unpacklo_epi32(low, zero));
-    vector_store(out + LANES, _mm_unpackhi_epi32(low, zero));
-    vector_store(out + 2 * LANES, _mm_unpacklo_epi32(high, zero));
-    vector_store(out + 3 * LANES, _mm_unpackhi_epi32(high, zero));
+    out[0] = _mm_unpacklo_epi32(low, zero);
+    out[1] = _mm_unpackhi_epi32(low, zero);
+    out[2] = _mm_unpacklo_epi32(high, zero);
+    out[3] = _mm_unpackhi_epi32(high, zero);
 }
 
-static void pick_strip(uint64_t *out, const uint32_t *table, size_t limbs, size_t entries, vector (*mask)[PICKS],
-                       size_t at) {
-    __m128i low[PICKS], high[PICKS];
+static inline void pick_strip(vector *chosen, const vector *strip, size_t entries, vector (*mask)[PICKS]) {
+    vector picked[PICKS];
 
+#pragma GCC unroll 8
     for (size_t l = 0; l < PICKS; l++)
-        low[l] = high[l] = _mm_setzero_si128();
-    for (size_t entry = 0; entry < entries; entry++) {
-        const uint32_t *in = table + entry * limbs + at;
-        const __m128i in_low = _mm_loadu_si128((const __m128i *)(const void *)in);
-        const __m128i in_high = _mm_loadu_si128((const __m128i *)(const void *)(in + 4));
-#pragma GCC unroll 4
-        for (size_t l = 0; l < PICKS; l++) {
-            low[l] = _mm_or_si128(low[l], _mm_and_si128(in_low, mask[entry][l]));
-            high[l] = _mm_or_si128(high[l], _mm_and_si128(in_high, mask[entry][l]));
-        }
-    }
-    for (size_t l = 0; l < PICKS; l += LANES) {
-        store_limbs(out + l / LANES * limbs * LANES + at * LANES, low[l], low[l + 1]);
-        store_limbs(out + l / LANES * limbs * LANES + (at + 4) * LANES, high[l], high[l + 1]);
-    }
+        picked[l] = _mm_setzero_si128();
+    for (size_t entry = 0; entry < entries; entry++)
+#pragma GCC unroll 8
+        for (size_t l = 0; l < PICKS; l++)
+            picked[l] = _mm_or_si128(picked[l], _mm_and_si128(strip[entry], mask[entry][l]));
+#pragma GCC unroll 8
+    for (size_t l = 0; l < PICKS; l++)
+        chosen[l] = picked[l];
 }
 
-/* The last strip overlaps the one before. limbs >= STRIP. */
+/* chosen[l]: the entries' one limb in the low 32 bits. */
+static inline void pick_limb(vector *chosen, const uint32_t *limbs, size_t entries, vector (*mask)[PICKS]) {
+    for (size_t l = 0; l < PICKS; l++)
+        chosen[l] = _mm_setzero_si128();
+    for (size_t entry = 0; entry < entries; entry++)
+        for (size_t l = 0; l < PICKS; l++)
+            chosen[l] = _mm_or_si128(chosen[l], _mm_and_si128(_mm_cvtsi32_si128((int)limbs[entry]), mask[entry][l]));
+}
+
 static void pick(uint64_t *out, const uint8_t *row, size_t limbs, unsigned window_bits, const uint8_t *digits) {
     const uint32_t *table = (const uint32_t *)(const void *)row;
     const size_t entries = (size_t)1 << window_bits;
-    vector mask[1U << DCSFL_MAX_WINDOW_BITS][PICKS];
+    vector mask[1U << DCSFL_MAX_WINDOW_BITS][PICKS], chosen[PICKS];
+    size_t j = 0;
 
-    DCSFL_VERIFY(limbs >= STRIP);
     for (size_t entry = 0; entry < entries; entry++)
         for (size_t l = 0; l < PICKS; l++)
             mask[entry][l] = equal_mask(entry, digits[l]);
-    for (size_t at = 0; at < limbs - STRIP; at += STRIP)
-        pick_strip(out, table, limbs, entries, mask, at);
-    pick_strip(out, table, limbs, entries, mask, limbs - STRIP);
+    for (; limbs - j >= STRIP; j += STRIP) {
+        pick_strip(chosen, (const vector *)(const void *)(table + (j << window_bits)), entries, mask);
+        for (size_t l = 0; l < PICKS; l += LANES)
+            store_limbs(limbs_in(out) + l / LANES * limbs + j, chosen[l], chosen[l + 1]);
+    }
+    for (; j < limbs; j++) {
+        pick_limb(chosen, table + (j << window_bits), entries, mask);
+        for (size_t l = 0; l < PICKS; l += LANES)
+            limbs_in(out)[l / LANES * limbs + j] = _mm_unpacklo_epi64(chosen[l], chosen[l + 1]);
+    }
     dcsfl_wipe(mask, entries * sizeof mask[0]);
+    dcsfl_wipe(chosen, sizeof chosen);
 }
 
 static void scan(uint64_t *out, const uint64_t *table, size_t words, size_t entries, uint32_t index) {
-    for (size_t at = 0; at < words; at += LANES) {
-        vector chosen = vector_set(0);
+    for (size_t at = 0; at < words / LANES; at++) {
+        vector chosen = _mm_setzero_si128();
         for (size_t entry = 0; entry < entries; entry++)
-            chosen = _mm_or_si128(chosen, vector_and(equal_mask(entry, index), vector_load(table + entry * words + at)));
-        vector_store(out + at, chosen);
+            chosen = _mm_or_si128(chosen, _mm_and_si128(equal_mask(entry, index),
+                                                        limbs_of(table + entry * words)[at]));
+        limbs_in(out)[at] = chosen;
     }
 }
 
 const struct dcsfl_bigint_kernels dcsfl_bigint_sse2 = {
-    LIMB_BITS, LANES, PICKS, sizeof(uint32_t), 250, multiply, square, advance_vectors, multiply_add_vectors, put, pick,
-    scan,
+    LIMB_BITS, LANES, PICKS, sizeof(uint32_t), 210, multiply, square, advance, multiply_add, put, pick, scan,
 };
 
 #endif

@@ -10,13 +10,10 @@
  *   operand_from(vector)                  limbs < 2^LIMB_BITS as a factor
  *   multiply_accumulate(lo, hi, a, b)     *lo += low half of a * b, *hi += high half, in the representation of sums
  *   column_start(lows, highs, is_first)   the value to start a sum from that will get so many low and high halves
- *   FIRST_COLUMN(L)                       the lowest column that a quotient needs: all products of weight B^(L-2) or
- *                                         more have both halves in it or above, or B^-1 of R at most is lost
  *   GUARD                                 what low halves left out of a column can add up to below 0
  *   quotient(column, inverse)             column * inverse mod 2^LIMB_BITS, for a column that lacks one low half
  * Rows of the left factor, BLOCK at a time, run over the right one with their columns in registers; a column's carry
  * is taken once. Sums of a column, of at most 3 L low and 3 L high halves for L <= MAX_LIMBS, must fit.
- * A target may leave products whole: then the low half is all of it, and the high half nothing.
  *
  * The two reductions go in step, one block of columns after the other: column k of the second needs limb k of the
  * first one's quotient only.
@@ -283,7 +280,7 @@ static void half_rest(vector *columns, const uint64_t *left, size_t first, size_
     }
 }
 
-/* columns += left * right, the columns from FIRST_COLUMN(L) on, whose neighbours below are left undefined. */
+/* columns += left * right, the columns from L - 1 on, whose neighbours below are left undefined. */
 static void add_high_half(vector *columns, const uint64_t *left, const operand *right, size_t limbs) {
     size_t first = 0;
 
@@ -301,17 +298,16 @@ static void add_low_half(vector *columns, const uint64_t *left, const operand *r
     half_rest(columns, left, first, limbs - first, right, limbs, 0);
 }
 
-/* quotients[L] <- floor(left * right / R), or a little less. */
+/* quotients[L] <- floor(left * right / R), or a little less: the halves in columns below L - 1 are left out. */
 static void high_quotient(vector *columns, uint64_t *quotients, const uint64_t *left, const operand *right,
                           size_t limbs) {
-    const size_t first = FIRST_COLUMN(limbs);
+    const size_t first = limbs - 1;
 
     for (size_t k = first; k < 2 * limbs; k++)
         columns[k] = column_start(pairs(k, limbs, limbs), pairs(k - 1, limbs, limbs), k == first);
     columns[first] = vector_sub(columns[first], vector_set(GUARD));
     add_high_half(columns, left, right, limbs);
-    for (size_t k = first; k < limbs; k++)
-        columns[k + 1] = vector_add(columns[k + 1], vector_carry(columns[k]));
+    columns[limbs] = vector_add(columns[limbs], vector_carry(columns[first]));
     carry_out(quotients, columns + limbs, limbs);
 }
 

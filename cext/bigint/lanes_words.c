@@ -2,216 +2,64 @@
  * Products mod n^2 in plain C11, one number at a time: columns of 59-bit limbs in 128-bit sums (at most 1,024 products
  * fit one; a column of z1 has 3 L <= 420), or of 26-bit limbs in 64-bit sums where the compiler has no 128-bit integer.
  */
-#include <string.h>
+#include <stdint.h>
 
-#include "bigint.h"
-
-#ifdef __SIZEOF_INT128__
-__extension__ typedef unsigned __int128 wide;
-#define LIMB_BITS 59
-#else
-typedef uint64_t wide;
-#define LIMB_BITS 26
-#endif
-
-#define LIMB_MASK ((UINT64_C(1) << LIMB_BITS) - 1)
-
-/*
- * Columns are summed four at a time: a limb of the left factor serves all four while they stay in registers. The right
- * factor is copied between zeros, so that no column has an end of its own.
- */
+#define LANES 1
 #define TILE 4
-#define PADDED(limbs) ((limbs) + 2 * TILE)
+#define CARRY_EVERY 0
 
-/* The copy's limb 0. */
-static uint64_t *pad(uint64_t *memory, const uint64_t *number, size_t limbs) {
-    memset(memory, 0, TILE * sizeof *memory);
-    memcpy(memory + TILE, number, limbs * sizeof *memory);
-    memset(memory + TILE + limbs, 0, TILE * sizeof *memory);
-    return memory + TILE;
-}
-
-/* Keeps the compiler from carrying limbs over to the next turn of a loop, in registers that the sums need. */
-#ifdef __GNUC__
-#define HOLD(pointer) __asm__("" : "+r"(pointer))
+typedef uint64_t limb;
+#ifdef __SIZEOF_INT128__
+__extension__ typedef unsigned __int128 sum;
+#define LIMB_BITS 59
+#define MAX_LIMBS 140
 #else
-#define HOLD(pointer) ((void)0)
+typedef uint64_t sum;
+#define LIMB_BITS 26
+#define MAX_LIMBS 316
 #endif
 
-/* sums[t] += a[i] * b[k + t - i] over first <= i < end; b padded, its indices in [-TILE, limbs + TILE). */
-static inline void add_tile(wide *sums, const uint64_t *a, const uint64_t *b, size_t k, size_t first, size_t end) {
-    wide sum0 = sums[0], sum1 = sums[1], sum2 = sums[2], sum3 = sums[3];
-    const uint64_t *right = b + k - first;
-
-    for (const uint64_t *left = a + first, *last = a + end; left < last; left++, right--) {
-        const uint64_t limb = *left;
-        HOLD(right);
-        sum0 += (wide)limb * right[0];
-        sum1 += (wide)limb * right[1];
-        sum2 += (wide)limb * right[2];
-        sum3 += (wide)limb * right[3];
-    }
-    sums[0] = sum0;
-    sums[1] = sum1;
-    sums[2] = sum2;
-    sums[3] = sum3;
+static inline limb limb_set(uint64_t value) {
+    return value;
 }
 
-static inline size_t smaller(size_t a, size_t b) {
-    return a < b ? a : b;
+static inline limb limb_add(limb a, limb b) {
+    return a + b;
 }
 
-/* sums += columns [k, k + TILE) of a[a_limbs] * b[b_limbs], a product of two numbers; b padded. */
-static inline void add_columns(wide *sums, const uint64_t *a, size_t a_limbs, const uint64_t *b, size_t b_limbs,
-                               size_t k) {
-    add_tile(sums, a, b, k, k < b_limbs ? 0 : k - b_limbs + 1, smaller(k + TILE, a_limbs));
+static inline limb limb_complement(limb a) {
+    return a ^ ((UINT64_C(1) << LIMB_BITS) - 1);
 }
 
-/* out[0 .. TILE) at most, up to `end` <- sums, carried. */
-static inline void store_tile(uint64_t *out, const wide *sums, wide *carry, size_t k, size_t end) {
-    for (size_t t = 0; t < TILE && k + t < end; t++) {
-        *carry += sums[t];
-        out[k + t] = (uint64_t)*carry & LIMB_MASK;
-        *carry >>= LIMB_BITS;
-    }
+static inline sum sum_zero(void) {
+    return 0;
 }
 
-/*
- * One reduction on its way: quotient limbs of the columns that are done, and the carry into the next. clear_tile() takes
- * the sums of columns [k, k + TILE), clears those below L and stores their quotients.
- */
-struct reduction {
-    const struct dcsfl_modulus *modulus;
-    const uint64_t *n; /* padded */
-    uint64_t *quotients;
-    wide carry;
-};
-
-static inline void clear_column(struct reduction *r, wide *sums, size_t k, size_t t) {
-    const wide sum = sums[t] + r->carry;
-    const uint64_t quotient = ((uint64_t)sum * r->modulus->inverse[0]) & LIMB_MASK;
-
-    r->carry = (sum + (wide)quotient * r->n[0]) >> LIMB_BITS;
-    r->quotients[k + t] = quotient;
-    for (size_t later = t + 1; later < TILE; later++)
-        sums[later] += (wide)quotient * r->n[later - t];
+static inline sum sum_from(limb value) {
+    return value;
 }
 
-/* out <- x * y / R: left1 NULL for a square, where the high half is x0 * (2 x1). */
-static void multiply_by(const struct dcsfl_modulus *modulus, uint64_t *scratch, uint64_t *out, const uint64_t *left,
-                        const uint64_t *left1, const uint64_t *right0, const uint64_t *right1) {
-    const size_t limbs = modulus->limbs;
-    uint64_t *z = scratch, *first = z + 2 * limbs, *second = first + limbs, *spare = second + limbs;
-    const uint64_t *n = pad(spare, modulus->n, limbs), *y0 = pad(spare + PADDED(limbs), right0, limbs);
-    const uint64_t *y1 = pad(spare + 2 * PADDED(limbs), right1, limbs);
-    struct reduction low = {modulus, n, first, 0}, high = {modulus, n, second, 0};
-
-    for (size_t k = 0; k < limbs; k += TILE) {
-        wide sums[TILE] = {0}, high_sums[TILE] = {0};
-        add_columns(sums, left, limbs, y0, limbs, k);
-        add_tile(sums, first, n, k, 0, k);
-        add_columns(high_sums, left, limbs, y1, limbs, k);
-        if (left1 != NULL)
-            add_columns(high_sums, left1, limbs, y0, limbs, k);
-        add_tile(high_sums, second, n, k, 0, k);
-        for (size_t t = 0; t < TILE && k + t < limbs; t++) {
-            clear_column(&low, sums, k, t);
-            high_sums[t] += modulus->lift[k + t] + (first[k + t] ^ LIMB_MASK);
-            clear_column(&high, high_sums, k, t);
-        }
-    }
-    for (size_t k = limbs; k < 2 * limbs; k += TILE) {
-        wide sums[TILE] = {0}, high_sums[TILE] = {0};
-        add_columns(sums, left, limbs, y0, limbs, k);
-        add_columns(sums, first, limbs, n, limbs, k);
-        add_columns(high_sums, left, limbs, y1, limbs, k);
-        if (left1 != NULL)
-            add_columns(high_sums, left1, limbs, y0, limbs, k);
-        add_columns(high_sums, second, limbs, n, limbs, k);
-        store_tile(z - limbs, sums, &low.carry, k, 2 * limbs);
-        store_tile(z, high_sums, &high.carry, k, 2 * limbs);
-    }
-    memcpy(out, z, 2 * limbs * sizeof *out);
+static inline sum sum_add(sum a, sum b) {
+    return a + b;
 }
 
-static void multiply(const struct dcsfl_modulus *modulus, uint64_t *scratch, uint64_t *out, const uint64_t *left,
-                     const uint64_t *right) {
-    multiply_by(modulus, scratch, out, left, left + modulus->limbs, right, right + modulus->limbs);
+static inline sum sum_add_product(sum s, limb a, limb b) {
+    return s + (sum)a * b;
 }
 
-static void square(const struct dcsfl_modulus *modulus, uint64_t *scratch, uint64_t *out, const uint64_t *factor) {
-    const size_t limbs = modulus->limbs;
-    uint64_t *doubled = scratch + 9 * limbs, carry = 0;
-
-    for (size_t j = 0; j < limbs; j++) {
-        carry += 2 * factor[limbs + j];
-        doubled[j] = carry & LIMB_MASK;
-        carry >>= LIMB_BITS;
-    }
-    multiply_by(modulus, scratch, out, factor, NULL, factor, doubled);
+static inline limb sum_limb(sum s) {
+    return (limb)s & ((UINT64_C(1) << LIMB_BITS) - 1);
 }
 
-/* quotients[L] <- floor(a * b / R), or a little less: the columns below L - 2 are left out. */
-static void high_quotient(uint64_t *quotients, const uint64_t *a, const uint64_t *b, size_t limbs) {
-    wide carry = 0;
-
-    for (size_t k = limbs - 2; k < 2 * limbs; k += TILE) {
-        wide sums[TILE] = {0};
-        add_columns(sums, a, limbs, b, limbs, k);
-        for (size_t t = 0; t < TILE && k + t < 2 * limbs; t++) {
-            carry += sums[t];
-            if (k + t >= limbs)
-                quotients[k + t - limbs] = (uint64_t)carry & LIMB_MASK;
-            carry >>= LIMB_BITS;
-        }
-    }
+static inline sum sum_carry(sum s) {
+    return s >> LIMB_BITS;
 }
 
-static void advance(const struct dcsfl_modulus *modulus, uint64_t *scratch, uint64_t *state, const uint64_t *factor) {
-    const size_t limbs = modulus->limbs;
-    const uint64_t *share = factor + 2 * limbs;
-    uint64_t *first = scratch, *second = first + limbs, *z = second + limbs, *spare = z + 2 * limbs;
-    const uint64_t *right = pad(spare, factor, limbs), *shifted = pad(spare + PADDED(limbs), factor + limbs, limbs);
-    const uint64_t *negative = pad(spare + 2 * PADDED(limbs), modulus->negative, limbs);
-    uint64_t *w = state + limbs, *sum = w + limbs, carry = 0;
-    wide low_carry = 0, high_carry = 0;
-
-    high_quotient(first, state, shifted, limbs);
-    high_quotient(second, w, shifted, limbs);
-    for (size_t k = 0; k < limbs; k += TILE) {
-        wide sums[TILE] = {0}, high_sums[TILE] = {0};
-        add_columns(sums, state, limbs, right, limbs, k);
-        add_columns(sums, first, limbs, negative, limbs, k);
-        add_columns(high_sums, w, limbs, right, limbs, k);
-        add_columns(high_sums, second, limbs, negative, limbs, k);
-        for (size_t t = 0; t < TILE && k + t < limbs; t++)
-            high_sums[t] += first[k + t] + modulus->n[k + t];
-        store_tile(z, sums, &low_carry, k, limbs);
-        store_tile(z + limbs, high_sums, &high_carry, k, limbs);
-    }
-    memcpy(state, z, 2 * limbs * sizeof *state);
-    for (size_t j = 0; j < limbs; j++) {
-        carry += sum[j] + share[j];
-        sum[j] = carry & LIMB_MASK;
-        carry >>= LIMB_BITS;
-    }
+static inline limb sum_quotient(sum s, limb inverse) {
+    return ((limb)s * inverse) & ((UINT64_C(1) << LIMB_BITS) - 1);
 }
 
-static void multiply_add(uint64_t *scratch, uint64_t *out, const uint64_t *factor, size_t factor_limbs,
-                         const uint64_t *constant, size_t constant_limbs, const uint64_t *addend,
-                         size_t addend_limbs) {
-    const uint64_t *right = pad(scratch, constant, constant_limbs);
-    const size_t end = factor_limbs + constant_limbs;
-    wide carry = 0;
-
-    for (size_t k = 0; k < end; k += TILE) {
-        wide sums[TILE] = {0};
-        add_columns(sums, factor, factor_limbs, right, constant_limbs, k);
-        for (size_t t = 0; t < TILE && k + t < addend_limbs; t++)
-            sums[t] += addend[k + t];
-        store_tile(out, sums, &carry, k, end);
-    }
-}
+#include "lanes_columns.h"
 
 /* --- tables: one entry after the other -------------------------------------------------------------------------- */
 

@@ -148,7 +148,7 @@ void dcsfl_ring_reduce_avx2(unsigned dropped_bits, uint64_t *words, size_t count
 struct uncover_constants {
     struct reduce_constants reduce;
     __m128i drop;
-    vector start; /* half - q */
+    vector half;
     vector modulus;
     vector word_mask;
     __m256d two52;   /* 2^52, whose low bits hold an integer that is added */
@@ -157,17 +157,22 @@ struct uncover_constants {
 };
 
 /*
+ * Where bits are dropped, neither mask + half nor the difference is reduced: q or more of the first, which stands for
+ * less than half, rounds to Q' instead of 0, and the second, Q' added, is at most 2 Q'; word_mask takes multiples of
+ * Q' = D 2^plaintext_bits off the quotient.
+ *
  * floor((difference + floor(D / 2)) / D) is (difference + offset) / D rounded to the nearest integer, with offset 0
  * for odd D = 63, else 1/2, so that no quotient is a tie; each is at least 1 / 2D away from one. The FMA rounds
  * once, to an integer as it adds 2^52, and 1/D is off by 2^-53 of itself, so a quotient, at most 2^plaintext_bits +
- * 1/2, by less than 2^(plaintext_bits - 52) < 2^-7 / 2^step_shift <= 1 / 2D.
+ * 1/2, by less than 2^(plaintext_bits - 52) < 2^-7 / 2^step_shift <= 1 / 2D; with bits dropped and Q' added, at most
+ * twice as much, by less than 2^(plaintext_bits - 51) <= 2^-8 / 2^step_shift.
  */
 static struct uncover_constants uncover_constants(const struct dcsfl_ring_steps *steps) {
     const double step_inverse = 1.0 / (double)(UINT64_C(63) << steps->step_shift);
     const struct uncover_constants constants = {
         .reduce = reduce_constants(steps),
         .drop = shift_count(steps->drop),
-        .start = splat(steps->half - DCSFL_Q),
+        .half = splat(steps->half),
         .modulus = splat(steps->modulus),
         .word_mask = splat(steps->word_mask),
         .two52 = _mm256_set1_pd(0x1p52),
@@ -180,11 +185,12 @@ static struct uncover_constants uncover_constants(const struct dcsfl_ring_steps 
 static inline vector uncover_lanes(const struct uncover_constants *constants, vector mask, vector sums,
                                    int is_whole) {
     const vector reduced = reduce_lanes(&constants->reduce, sums, is_whole);
-    vector difference = add_if_negative(_mm256_add_epi64(mask, constants->start), constants->reduce.q);
+    const vector rounded = _mm256_srl_epi64(_mm256_add_epi64(mask, constants->half), constants->drop);
+    vector difference = _mm256_sub_epi64(reduced, rounded);
     __m256d quotient;
 
-    difference = _mm256_sub_epi64(reduced, _mm256_srl_epi64(difference, constants->drop));
-    difference = add_if_negative(difference, constants->modulus);
+    difference = is_whole ? add_if_negative(difference, constants->modulus)
+                          : _mm256_add_epi64(difference, constants->modulus);
     quotient = _mm256_castsi256_pd(_mm256_or_si256(difference, _mm256_castpd_si256(constants->two52)));
     quotient = _mm256_sub_pd(quotient, constants->unshift);
     quotient = _mm256_fmadd_pd(quotient, constants->step_inverse, constants->two52);

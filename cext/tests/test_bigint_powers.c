@@ -92,6 +92,32 @@ static void check_fixed_base(const struct context *c, unsigned window_bits) {
     free(workspace);
 }
 
+/* As many factors as an exponent may take: the limbs of their shares' sum must not overflow on the way. */
+static void check_many_factors(const struct context *c) {
+    const size_t limbs = c->modulus.limbs, lanes = c->kernels->lanes, part = limbs * lanes;
+    const struct number factors = small_number(1024);
+    struct number largest = c->n, expected;
+    uint64_t *state = allocate(3 * part), *factor = allocate(3 * part);
+    uint64_t *scratch = allocate(dcsfl_scratch_words(c->kernels, limbs));
+
+    largest.word[0] -= 1; /* n is odd */
+    expected = multiply(&largest, &factors);
+    memset(state, 0, 3 * part * sizeof *state);
+    memset(factor, 0, 3 * part * sizeof *factor);
+    for (size_t lane = 0; lane < lanes; lane++)
+        put_lane(c, factor + 2 * part, &largest, limbs, lane);
+    for (size_t i = 0; i < 1024; i++)
+        c->kernels->advance(&c->modulus, scratch, state, factor);
+    dcsfl_limbs_carry(c->kernels, state + 2 * part, limbs);
+    for (size_t lane = 0; lane < lanes; lane++) {
+        const struct number sum = lane_of(c, state + 2 * part, limbs, lane);
+        expect(c, compare(&sum, &expected) == 0, "the sum of 1,024 shares is exact", lane);
+    }
+    free(scratch);
+    free(factor);
+    free(state);
+}
+
 static void check_powers(struct context *c) {
     struct number top = power_of_two(c->bits - 1), n = random_below(&top);
 
@@ -100,6 +126,7 @@ static void check_powers(struct context *c) {
     open_modulus(c, &n);
     for (unsigned window_bits = DCSFL_MIN_WINDOW_BITS; window_bits <= DCSFL_MAX_WINDOW_BITS; window_bits += 2)
         check_fixed_base(c, window_bits);
+    check_many_factors(c);
     check_power(c, 0, 20);
     check_power(c, 0xfedcb, 20);
     check_power(c, 0x12345, 23);

@@ -14,13 +14,18 @@ from __future__ import annotations
 import numpy as np
 
 from he_core.arith.openfhe_backend.lattice import LatticeContext
-from he_core.codec import CodecShape
+from he_core.codec import FLOAT32_ROUNDOFF, Codec, CodecShape
 from he_core.packing import BoundedReals
 from he_core.schemes.residues import ResidueScheme, check_addends
 
 SCALE_BITS = 48
 """log2 of the scale times K_max. A coefficient of a message of complex slots in the unit square is at most sqrt(2)
 times the scale; K_max of them and the noise stay below q / 2."""
+
+NOISE_BITS = 17
+"""log2 of a bound on what noise adds to a value of a mean, in units of the scale: 24 standard deviations of one
+contribution's at N = 2,048 and 12 at 4,096. One is 3.19 sqrt(4 N / 3 + 1) sqrt(N / 2), of errors and ternary secrets,
+and was measured so (docs/openfhe.md, Precision); a mean of several has less."""
 
 
 class Ckks(ResidueScheme):
@@ -33,6 +38,10 @@ class Ckks(ResidueScheme):
     def plaintext(self, shape: CodecShape) -> BoundedReals:
         check_addends(shape)
         return BoundedReals()
+
+    def mean_error(self, codec: Codec) -> float:
+        precision_bits = self.context(codec.shape).precision_bits
+        return 2.0 ** (NOISE_BITS - precision_bits) + FLOAT32_ROUNDOFF
 
     def context(self, shape: CodecShape) -> LatticeContext:
         check_addends(shape)

@@ -25,7 +25,7 @@ from he_core.errors import ParameterError
 from he_core.keys import PublicBundle, PublicKey, SecretBundle, SecretKey
 from he_core.packing import PackedFields, Payload, Words
 from he_core.params import PaillierParameters
-from he_core.scheme import Capabilities, Scheme
+from he_core.scheme import Capabilities, Scheme, Trust
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Paillier(Scheme):
         return Capabilities(
             encrypts=True,
             security_bits=self.parameters.security_bits,
-            trust="shared key: every client can decrypt any frame it gets hold of",
+            trust=Trust.SHARED_KEY,
             exact=True,
             summary=self.summary,
         )

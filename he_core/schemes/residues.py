@@ -22,7 +22,7 @@ from he_core.errors import CiphertextRangeError, ParameterError, RingTooSmallErr
 from he_core.keys import PublicBundle, PublicKey, SecretBundle, SecretKey
 from he_core.packing import Payload, Words
 from he_core.params import LatticeParameters
-from he_core.scheme import Capabilities, Scheme
+from he_core.scheme import Capabilities, Scheme, Trust
 
 Residues = NDArray[np.uint64]
 MAX_ADDENDS = 1024  # as far as OpenFHE's own noise estimate admits the plaintexts of `bfv`
@@ -89,7 +89,7 @@ class ResidueScheme(Scheme):
         return Capabilities(
             encrypts=True,
             security_bits=self.parameters.security_bits,
-            trust="shared key: every client can decrypt any frame it gets hold of",
+            trust=Trust.SHARED_KEY,
             exact=self.exact,
             summary=self.summary,
         )

@@ -32,7 +32,7 @@ from he_core.keys import PublicBundle, PublicKey, SecretBundle, SecretKey
 from he_core.packing import PackedFields, Payload, Words
 from he_core.params import RlweParameters
 from he_core.planner import RlwePlan, plan
-from he_core.scheme import Capabilities, Scheme
+from he_core.scheme import Capabilities, Scheme, Trust
 
 WORD_BYTES = 8
 
@@ -77,7 +77,7 @@ class Rlwe(Scheme):
         return Capabilities(
             encrypts=True,
             security_bits=self.parameters.security_bits,
-            trust="shared key: every client can decrypt any frame it gets hold of",
+            trust=Trust.SHARED_KEY,
             exact=True,
             summary=self.summary,
         )

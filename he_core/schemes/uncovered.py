@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from he_core.arith.fields import FieldLayout
-from he_core.codec import CodecShape
+from he_core.codec import FLOAT32_ROUNDOFF, Codec, CodecShape
 from he_core.errors import CiphertextRangeError, ParameterError
 from he_core.keys import PublicBundle, PublicKey, SecretBundle, SecretKey
 from he_core.packing import PackedFields, Payload, Plaintext, Reals, Words
 from he_core.params import SchemeParameters
-from he_core.scheme import Capabilities, Scheme
+from he_core.scheme import Capabilities, Scheme, Trust
 
 NONCE_BYTES = 16
 
@@ -40,7 +40,7 @@ class _Uncovered(Scheme):
         return Capabilities(
             encrypts=False,
             security_bits=0,
-            trust="none: every value is in the clear",
+            trust=Trust.NONE,
             exact=np.issubdtype(self.word, np.integer),
             summary=self.summary,
         )
@@ -94,6 +94,11 @@ class Unquantised(_Uncovered):
 
     summary = "float32 in the clear: no encryption, no quantisation"
     word = np.dtype("<f4")
+
+    def mean_error(self, codec: Codec) -> float:
+        # Of K float32 numbers up to the limit, the i-th addition rounds a sum of i limits at most; over K, that is
+        # (K + 1) / 2 roundings. Scaling and the mean's own are one each.
+        return (codec.k_max / 2 + 3) * FLOAT32_ROUNDOFF
 
     def plaintext(self, shape: CodecShape) -> Plaintext:
         return Reals()

@@ -106,7 +106,7 @@ def test_every_combination_reports_its_status() -> None:
         assert (status.obstacle is None) == (status.capabilities is not None)
         if status.capabilities is not None:
             assert status.capabilities.summary
-            assert status.capabilities.trust
+            assert status.capabilities.trust.sentence
             assert (status.capabilities.security_bits >= 112) == status.capabilities.encrypts
 
 

@@ -7,10 +7,16 @@ from difflib import get_close_matches
 from trainer.errors import ConfigError
 from trainer.methods.base import Method
 from trainer.methods.centralised import Centralised
+from trainer.methods.fedavg import FedAvg
+from trainer.methods.fedprox import FedProx
 from trainer.methods.local import Local
 from trainer.methods.split_federated import DcSfl, SplitFedV1
+from trainer.methods.splitfed_v2 import SplitFedV2
+from trainer.methods.splitnn import SplitNN
 
-METHODS: dict[str, type[Method]] = {method.name: method for method in (DcSfl, SplitFedV1, Local, Centralised)}
+METHODS: dict[str, type[Method]] = {
+    method.name: method for method in (DcSfl, SplitFedV1, SplitFedV2, SplitNN, FedAvg, FedProx, Local, Centralised)
+}
 
 
 def method_for(name: str) -> Method:

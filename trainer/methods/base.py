@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
 from trainer.config import CorrectionConfig, MethodConfig
 from trainer.data.federated import FederatedData, SampleSet
-from trainer.parties.client import Client
+from trainer.parties.arrangement import COPIES, Arrangement
+from trainer.parties.hospital import Hospital
 from trainer.parties.messages import RoundPlan
 from trainer.parties.parties import Parties
 
@@ -29,11 +30,23 @@ class RoundOutcome:
     step: float = 0.0
 
 
+PARTIAL = frozenset({"participation", "clients_per_round", "drop_out", "min_participants"})
+"""Options of methods that go on without some of the clients."""
+
+AVERAGED = frozenset({"weighting", "laplace_scale"})
+"""Options of methods whose clients send updates to be averaged."""
+
+
 class Method(ABC):
-    """A distributed-learning method over clients, compute server and aggregation server."""
+    """A distributed-learning method over clients, compute server and aggregation server.
+
+    averages: whether clients send encrypted updates to an aggregation server.
+    options: the keys of the `method` section that it admits.
+    """
 
     name: ClassVar[str]
     averages: ClassVar[bool]
+    options: ClassVar[frozenset[str]] = frozenset()
 
     def training_sets(self, data: FederatedData) -> tuple[SampleSet, ...]:
         """One training set per training client: each site's own."""
@@ -43,11 +56,15 @@ class Method(ABC):
         """The correction this method admits: none, unless it says otherwise."""
         return CorrectionConfig(mode="off")
 
+    def arrangement(self, config: MethodConfig) -> Arrangement:
+        """What it asks of the parties: a body copy per client, unless it says otherwise."""
+        return COPIES
+
     @abstractmethod
     def run_round(self, parties: Parties, plan: RoundPlan, on_batch: OnBatch) -> RoundOutcome:
-        """Train one round."""
+        """Train one round with the plan's participants, of which there is one at least."""
 
-    def judges(self, parties: Parties, site: int) -> tuple[Client, ...]:
+    def judges(self, parties: Parties, site: int) -> tuple[Hospital, ...]:
         """The clients whose models answer for the test images of `site`: its own."""
         return (parties.clients[site],)
 
@@ -60,15 +77,39 @@ class Method(ABC):
         return {"mean": _mean(list(sites.values())), "clients": sites}
 
 
-def train_clients(parties: Parties, plan: RoundPlan, on_batch: OnBatch) -> tuple[dict[str, float], float]:
-    """The local epochs of every participant; mean loss per client, and the seconds it took."""
+def train_clients(
+    parties: Parties,
+    plan: RoundPlan,
+    on_batch: OnBatch,
+    *,
+    order: Sequence[int] | None = None,
+    after: Callable[[int], None] = lambda client: None,
+) -> tuple[dict[str, float], float]:
+    """The local epochs of every participant; mean loss per client, and the seconds it took.
+
+    order: the participants in the order in which they train, where that matters.
+    after: called with each as soon as it has trained.
+    """
     start = time.perf_counter()
     losses = {}
-    for index in plan.clients:
+    for index in plan.clients if order is None else order:
         name = parties.site_names[index]
         report = partial(on_batch, name)
-        losses[name] = parties.clients[index].train(plan.round, parties.training_sets[index], report)
-    return losses, time.perf_counter() - start
+        losses[index] = parties.clients[index].train(plan.round, parties.training_sets[index], report)
+        after(index)
+    by_name = {parties.site_names[index]: losses[index] for index in plan.clients}
+    return by_name, time.perf_counter() - start
+
+
+def average_updates(parties: Parties, plan: RoundPlan) -> tuple[int, float]:
+    """Encrypt, sum and decrypt the participants' updates; absent clients follow, so that all stay in step.
+
+    Returns the values that saturated and the quantisation step of the mean.
+    """
+    parties.aggregation_server.open(plan)
+    saturated = sum(parties.averaging(client).contribute(plan) for client in plan.clients)
+    step = max(parties.averaging(client).receive(plan) for client in plan.receivers)
+    return saturated, step
 
 
 def _mean(scores: list[Scores]) -> Scores:

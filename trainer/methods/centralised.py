@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from trainer.data.federated import FederatedData, SampleSet
 from trainer.methods.base import Method, OnBatch, RoundOutcome, train_clients
-from trainer.parties.client import Client
+from trainer.parties.hospital import Hospital
 from trainer.parties.messages import RoundPlan
 from trainer.parties.parties import Parties
 
@@ -21,5 +21,5 @@ class Centralised(Method):
     def run_round(self, parties: Parties, plan: RoundPlan, on_batch: OnBatch) -> RoundOutcome:
         return RoundOutcome(*train_clients(parties, plan, on_batch))
 
-    def judges(self, parties: Parties, site: int) -> tuple[Client, ...]:
+    def judges(self, parties: Parties, site: int) -> tuple[Hospital, ...]:
         return parties.clients

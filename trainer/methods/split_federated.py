@@ -7,7 +7,7 @@ weight correction (method.md).
 from __future__ import annotations
 
 from trainer.config import CorrectionConfig, MethodConfig
-from trainer.methods.base import Method, OnBatch, RoundOutcome, train_clients
+from trainer.methods.base import AVERAGED, PARTIAL, Method, OnBatch, RoundOutcome, average_updates, train_clients
 from trainer.parties.messages import RoundPlan
 from trainer.parties.parties import Parties
 
@@ -17,14 +17,12 @@ class SplitFedV1(Method):
 
     name = "splitfed-v1"
     averages = True
+    options = PARTIAL | AVERAGED
 
     def run_round(self, parties: Parties, plan: RoundPlan, on_batch: OnBatch) -> RoundOutcome:
         losses, train_seconds = train_clients(parties, plan, on_batch)
-        averaging = [parties.averaging(client) for client in plan.clients]
-        parties.aggregation_server.open(plan)
-        saturated = sum(member.contribute(plan) for member in averaging)
-        step = max(member.receive(plan) for member in averaging)
-        parties.compute.average(plan)
+        saturated, step = average_updates(parties, plan)
+        parties.compute_server.average(plan)
         return RoundOutcome(losses, train_seconds, saturated, step)
 
 
@@ -32,6 +30,7 @@ class DcSfl(SplitFedV1):
     """The same, with the configured correction applied to head, body and tail after averaging."""
 
     name = "dcsfl"
+    options = SplitFedV1.options | {"correction"}
 
     def correction(self, config: MethodConfig) -> CorrectionConfig:
         return config.correction

@@ -77,7 +77,7 @@ class AggregationServer:
     def _sum(self, message: SumRequest) -> EncryptedSum:
         if self._plan is None or message.round != self._plan.round:
             raise ProtocolError(f"there is no sum of round {message.round} here")
-        if message.client not in self._plan.clients:
+        if message.client not in self._plan.receivers:
             raise ProtocolError(f"client {message.client} takes no part in round {message.round}")
         if self._sum_frame is None:
             self._sum_frame = self._aggregator.result()

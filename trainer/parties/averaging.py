@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from he_core import Codec, Decryptor, Encryptor
@@ -20,6 +23,7 @@ from trainer.parties.messages import (
     SumRequest,
 )
 from trainer.parties.state import PartyState
+from trainer.seeds import LAPLACE
 from trainer.transport.in_process import AGGREGATION, Transport
 
 
@@ -28,10 +32,15 @@ class UpdateRefusedError(TrainerError):
 
 
 class EncryptedAveraging:
-    """Averages head and tail of one client with the others', through the aggregation server.
+    """Averages the parts that one client holds with the others', through the aggregation server.
 
     What is sent is the update (local minus global), clipped, quantised and encrypted; what comes back is the mean
     update, which every client adds to the same global weights and corrects in the same way.
+
+    body: where the client holds it too; then it is averaged, under encryption, like head and tail.
+    reach: how far a weight may move in round 0, see `ClipLimits`.
+    laplace_scale: of the noise added to every value of an update, 0 for none; drawn from `seed`, so that whoever
+    knows the seed can take it away: it is here to be compared with, not to protect (docs/security.md).
     """
 
     def __init__(
@@ -47,17 +56,21 @@ class EncryptedAveraging:
         *,
         reach: float,
         seed: int,
+        body: nn.Module | None = None,
+        laplace_scale: float = 0.0,
     ) -> None:
         self._client = client
-        self._head, self._tail = head, tail
+        self._head, self._tail, self._body = head, tail, body
         self._config = config
         self._encryptor, self._decryptor = encryptor, decryptor
         self._correction = correction
         self._transport = transport
         self._seed = seed
-        self._layout = FlatLayout.of(head, tail)
-        self._limits = ClipLimits(self._layout.lengths, reach)
-        self._global = self._layout.flatten(head, tail)
+        self._laplace_scale = laplace_scale
+        self._layout = FlatLayout.of(head, tail, body)
+        # Of P values the largest is near scale * log(P); the limits' headroom doubles that, so hardly one saturates.
+        self._limits = ClipLimits(self._layout.lengths, reach + laplace_scale * math.log(self._layout.size))
+        self._global = self._layout.flatten(head, tail, body)
 
     @property
     def value_count(self) -> int:
@@ -70,7 +83,9 @@ class EncryptedAveraging:
         Raises UpdateRefusedError for NaN or infinity; nothing is sent then.
         """
         codec = self._codec(plan)
-        update = self._layout.flatten(self._head, self._tail) - self._global
+        update = self._layout.flatten(self._head, self._tail, self._body) - self._global
+        if self._laplace_scale:
+            update += self._laplace(plan.round)
         try:
             frame = self._encryptor.encrypt(
                 update,
@@ -93,7 +108,7 @@ class EncryptedAveraging:
         return self._encryptor.saturated_values
 
     def receive(self, plan: RoundPlan) -> float:
-        """Fetch the sum, decrypt, average, correct, and set head and tail to the result.
+        """Fetch the sum, decrypt, average, correct, and set the client's parts to the result.
 
         Returns the quantisation step of the mean: the largest over the tensors, in weight units. Raises the engine's
         FrameError subclasses where the frame is not the sum of this plan's participants; nothing is changed then.
@@ -105,7 +120,7 @@ class EncryptedAveraging:
         mean = self._decryptor.decrypt(reply.frame, codec, round=plan.round, participants=plan.participants)
         fresh = self._layout.unflatten(self._global + mean)
         corrected = self._layout.flatten_state(self._correction.correct(fresh, plan.round))
-        self._layout.assign_(self._head, self._tail, corrected)
+        self._layout.assign_(self._head, self._tail, corrected, self._body)
         self._global = corrected
         self._limits.follow(mean)
         return max(codec.steps)
@@ -118,10 +133,15 @@ class EncryptedAveraging:
         state.numbers["clip_limits"] = list(self._limits.values)
 
     def load_state(self, state: PartyState) -> None:
-        """Restore after head and tail have been restored: a checkpoint lies between rounds, so they are global."""
+        """Restore after the parts have been restored: a checkpoint lies between rounds, so they are global."""
         self._correction.load_state_dict(state.get("correction"), state.number("correction"))
         self._limits.values = tuple(state.number("clip_limits"))
-        self._global = self._layout.flatten(self._head, self._tail)
+        self._global = self._layout.flatten(self._head, self._tail, self._body)
+
+    def _laplace(self, round: int) -> NDArray[np.float32]:
+        """The round's noise, a function of seed, client and round: a resumed run adds the same."""
+        random = np.random.default_rng([self._seed, LAPLACE, self._client, round])
+        return random.laplace(0.0, self._laplace_scale, self._layout.size).astype(np.float32)
 
     @property
     def _name(self) -> str:

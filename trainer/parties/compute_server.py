@@ -1,4 +1,4 @@
-"""The compute server: one body copy per client plus the global body. Sees activations and gradients at the cuts."""
+"""The compute server: a body copy per client, or one body for all. Sees activations and gradients at the cuts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from trainer.parties.state import PartyState, load_part, put_part
 
 
 class ComputeServer:
-    """Trains a body per client; `average` makes them one again."""
+    """Trains a body per client, and `average` makes them one again; or, if `shared`, one body that serves all."""
 
     name = "compute"
 
@@ -39,8 +39,11 @@ class ComputeServer:
         correction: Correction,
         *,
         device: torch.device,
+        shared: bool = False,
     ) -> None:
-        self._bodies = [copy.deepcopy(body).to(device) for _ in range(clients)]
+        self._clients = clients
+        self._shared = shared
+        self._bodies = [copy.deepcopy(body).to(device) for _ in range(1 if shared else clients)]
         self._optimisers = [adam(own, training) for own in self._bodies]
         self._training = training
         self._correction = correction
@@ -106,7 +109,7 @@ class ComputeServer:
                 f"the body's output has {list(b.shape)}"
             )
         del self._waiting[message.client]
-        optimiser = self._optimisers[message.client]
+        optimiser = self._optimisers[self._body_of(message.client)]
         start_round(optimiser, self._training, message.round)
         optimiser.zero_grad()
         b.backward(message.gradient.to(self._device))
@@ -120,6 +123,9 @@ class ComputeServer:
         return BodyActivations(self._body(message.client).eval()(message.activations.to(self._device)))
 
     def _body(self, client: int) -> Body:
-        if not 0 <= client < len(self._bodies):
-            raise ProtocolError(f"no client {client}; the compute server serves 0..{len(self._bodies) - 1}")
-        return self._bodies[client]
+        return self._bodies[self._body_of(client)]
+
+    def _body_of(self, client: int) -> int:
+        if not 0 <= client < self._clients:
+            raise ProtocolError(f"no client {client}; the compute server serves 0..{self._clients - 1}")
+        return 0 if self._shared else client

@@ -1,8 +1,9 @@
 """Everything that may cross between parties. What a party can see is what its message types contain.
 
-Tensors are detached; in one process they are passed as they are. No message holds an image, a label, an output or a
-plaintext head or tail weight, and none to the aggregation server holds anything but ciphertext, identity, round and
-sample count (method.md, "Parties and what each may see").
+Tensors are detached; in one process they are passed as they are. No message holds an image, a label or an output.
+None to a server holds a plaintext weight of a client's part, and none to the aggregation server holds anything but
+ciphertext, identity, round and sample count (method.md, "Parties and what each may see"). The one message with
+weights is `PartsHandover`, from client to client, in split learning in turn.
 """
 
 from __future__ import annotations
@@ -89,20 +90,49 @@ class EncryptedSum:
     frame: bytes
 
 
+# --- client <-> client, in turn -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PartsHandover:
+    """Client -> client: the sender's head and tail, float32 [P] in the order of `FlatLayout`."""
+
+    client: int
+    round: int
+    weights: Tensor
+
+
+@dataclass(frozen=True)
+class HandoverAccepted:
+    """Client -> client."""
+
+    client: int
+    round: int
+
+
 # --- coordination: public to everybody --------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class RoundPlan:
-    """Who takes part in a round, with which public weight (1, or the sample count); known to every party."""
+    """Who takes part in a round, with which public weight (1, or the sample count); known to every party.
+
+    absent: clients that take no part but are given the round's result, without which they would fall behind.
+    """
 
     round: int
     participants: tuple[Participant, ...]
+    absent: tuple[int, ...] = ()
 
     @property
     def clients(self) -> tuple[int, ...]:
         """Client ids in the plan's order."""
         return tuple(participant.client for participant in self.participants)
+
+    @property
+    def receivers(self) -> tuple[int, ...]:
+        """Clients that are given the round's result."""
+        return (*self.clients, *self.absent)
 
     @property
     def weight_reference(self) -> int:
@@ -124,5 +154,7 @@ Message = (
     | ContributionAccepted
     | SumRequest
     | EncryptedSum
+    | PartsHandover
+    | HandoverAccepted
 )
 """What a transport carries."""

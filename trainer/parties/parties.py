@@ -12,28 +12,39 @@ from trainer.config import Config, CorrectionConfig
 from trainer.correction import Correction
 from trainer.data.federated import SampleSet
 from trainer.errors import CheckpointError, ConfigError, ProtocolError
-from trainer.networks.flatten import FlatLayout
 from trainer.networks.split import SplitNetwork
 from trainer.parties.aggregation_server import AggregationServer
+from trainer.parties.arrangement import COPIES, Arrangement
 from trainer.parties.averaging import EncryptedAveraging
 from trainer.parties.client import Client
 from trainer.parties.compute_server import ComputeServer
+from trainer.parties.handover import Handover
+from trainer.parties.hospital import Hospital
 from trainer.parties.keys import group_keys
 from trainer.parties.state import PartyState
+from trainer.parties.whole_client import WholeClient
 from trainer.tasks import Task
 from trainer.transport.in_process import AGGREGATION, COMPUTE, Handler, InProcessTransport
 
 
 @dataclass
 class Parties:
-    """Clients, servers, and what connects them. training_sets and site_names are by client index."""
+    """Clients, servers, and what connects them. training_sets and site_names are by client index; seed: the run's."""
 
-    clients: tuple[Client, ...]
-    compute: ComputeServer
+    clients: tuple[Hospital, ...]
+    compute: ComputeServer | None
     aggregation: AggregationServer | None
     transport: InProcessTransport
     training_sets: tuple[SampleSet, ...]
     site_names: tuple[str, ...]
+    seed: int
+
+    @property
+    def compute_server(self) -> ComputeServer:
+        """The compute server of a method that splits the network."""
+        if self.compute is None:
+            raise ProtocolError("this method does not split the network, so there is no compute server")
+        return self.compute
 
     @property
     def aggregation_server(self) -> AggregationServer:
@@ -48,6 +59,13 @@ class Parties:
         if averaging is None:
             raise ProtocolError("this method does not average, so its clients have no part in it")
         return averaging
+
+    def handover(self, client: int) -> Handover:
+        """Client's side of handing over, for a method whose clients do."""
+        handover = self.clients[client].handover
+        if handover is None:
+            raise ProtocolError("this method's clients hand nothing over")
+        return handover
 
     def states(self) -> dict[str, PartyState]:
         """Every party's state, by party name."""
@@ -64,8 +82,8 @@ class Parties:
         for name, party in parties.items():
             party.load_state(states[name])
 
-    def _stateful(self) -> dict[str, Client | ComputeServer | AggregationServer]:
-        servers = [self.compute] if self.aggregation is None else [self.compute, self.aggregation]
+    def _stateful(self) -> dict[str, Hospital | ComputeServer | AggregationServer]:
+        servers = [server for server in (self.compute, self.aggregation) if server is not None]
         return {party.name: party for party in (*self.clients, *servers)}
 
 
@@ -79,6 +97,7 @@ def assemble(
     scheme: Scheme | None,
     correction: CorrectionConfig,
     ledger: CostLedger,
+    arrangement: Arrangement = COPIES,
 ) -> Parties:
     """Build the parties, all starting from `network`'s weights.
 
@@ -86,60 +105,86 @@ def assemble(
     Raises ConfigError.
     """
     device = _device(config.run.device)
-    compute = ComputeServer(
-        network.body, len(training_sets), config.training, Correction(correction, "body"), device=device
-    )
-    handlers: dict[str, Handler] = {COMPUTE: compute.handle}
-    if scheme is None:
-        transport = InProcessTransport(handlers)
-        clients = [_client(index, network, task, config, transport, device) for index in range(len(training_sets))]
-        return Parties(tuple(clients), compute, None, transport, training_sets, site_names)
+    handlers: dict[str, Handler] = {}
+    transport = InProcessTransport(handlers)
+    compute = None
+    if arrangement.body != "clients":
+        compute = ComputeServer(
+            network.body,
+            len(training_sets),
+            config.training,
+            Correction(correction, "body"),
+            device=device,
+            shared=arrangement.body == "shared",
+        )
+        handlers[COMPUTE] = compute.handle
+    seats = range(len(training_sets))
+    clients = tuple(_client(index, arrangement, network, task, config, transport, device) for index in seats)
+    for client in clients if arrangement.hands_over else ():
+        client.handover = Handover(client.index, client.head, client.tail, transport)
+        handlers[client.name] = client.handover.handle
+    parties = Parties(clients, compute, None, transport, training_sets, site_names, config.run.seed)
+    if scheme is not None:
+        parties.aggregation = _set_up_averaging(config, parties, scheme, correction, ledger)
+        handlers[AGGREGATION] = parties.aggregation.handle
+    return parties
 
-    check_room(len(training_sets), config)
-    keys = group_keys(scheme, config.encryption, ledger, party=site_names[0])
-    size = FlatLayout.of(network.head, network.tail).size
-    aggregation = AggregationServer(scheme, keys.public, config.encryption, size, ledger)
-    transport = InProcessTransport(handlers | {AGGREGATION: aggregation.handle})
+
+def check_room(participants: int, config: Config) -> None:
+    """Raise ConfigError where one sum cannot hold that many participants."""
+    if participants > config.encryption.k_max:
+        raise ConfigError(
+            f"{participants} clients, but encryption.k_max={config.encryption.k_max}; "
+            f"set encryption.k_max={participants} or more"
+        )
+
+
+def _set_up_averaging(
+    config: Config, parties: Parties, scheme: Scheme, correction: CorrectionConfig, ledger: CostLedger
+) -> AggregationServer:
+    """Give every client its side of averaging; returns the server's."""
+    keys = group_keys(scheme, config.encryption, ledger, party=parties.site_names[0])
     secret_key = scheme.secret_key(keys)
-    longest_round = max(_local_steps(config, samples) for samples in training_sets)
-    clients = [_client(index, network, task, config, transport, device) for index in range(len(training_sets))]
-    for client in clients:
+    longest_round = max(_local_steps(config, samples) for samples in parties.training_sets)
+    for client in parties.clients:
         client.averaging = EncryptedAveraging(
             client.index,
             client.head,
             client.tail,
             config.encryption,
-            Encryptor(scheme, secret_key, ledger=ledger, party=site_names[client.index]),
-            Decryptor(scheme, secret_key, ledger=ledger, party=site_names[client.index]),
+            Encryptor(scheme, secret_key, ledger=ledger, party=parties.site_names[client.index]),
+            Decryptor(scheme, secret_key, ledger=ledger, party=parties.site_names[client.index]),
             Correction(correction, "head"),  # every mode treats head and tail alike
-            transport,
+            parties.transport,
             reach=config.training.learning_rate * longest_round,
             seed=config.run.seed,
+            body=client.body,
+            laplace_scale=config.method.laplace_scale,
         )
-    return Parties(tuple(clients), compute, aggregation, transport, training_sets, site_names)
-
-
-def check_room(clients: int, config: Config) -> None:
-    """Raise ConfigError where one sum cannot hold that many clients."""
-    if clients > config.encryption.k_max:
-        raise ConfigError(
-            f"{clients} clients, but encryption.k_max={config.encryption.k_max}; "
-            f"set encryption.k_max={clients} or more"
-        )
+    size = parties.averaging(0).value_count
+    return AggregationServer(scheme, keys.public, config.encryption, size, ledger)
 
 
 def _client(
-    index: int, network: SplitNetwork, task: Task, config: Config, transport: InProcessTransport, device: torch.device
-) -> Client:
-    return Client(
+    index: int,
+    arrangement: Arrangement,
+    network: SplitNetwork,
+    task: Task,
+    config: Config,
+    transport: InProcessTransport,
+    device: torch.device,
+) -> Hospital:
+    head, tail = copy.deepcopy(network.head).to(device), copy.deepcopy(network.tail).to(device)
+    if arrangement.body != "clients":
+        return Client(index, head, tail, task, config.training, transport, seed=config.run.seed, device=device)
+    return WholeClient(
         index,
-        copy.deepcopy(network.head).to(device),
-        copy.deepcopy(network.tail).to(device),
+        SplitNetwork(head, copy.deepcopy(network.body).to(device), tail, network.name),
         task,
         config.training,
-        transport,
         seed=config.run.seed,
         device=device,
+        proximal_mu=arrangement.proximal_mu,
     )
 
 

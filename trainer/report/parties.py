@@ -16,6 +16,9 @@ CLEAR_SCHEMES = ("none", "plain")
 POOLING_METHODS = ("centralised",)
 """Methods for which the clients' images are brought together in one place."""
 
+SHARED_BODY_METHODS = ("splitfed-v2", "splitnn")
+"""Methods in which all clients use one body."""
+
 
 @dataclass(frozen=True)
 class PartyView:
@@ -36,6 +39,9 @@ class Exposure:
     aggregated: bool
     encrypted: bool
     pooled: bool
+    shared_body: bool
+    handed_over: bool
+    noise: float
     client_parts: str
     server_parts: str
 
@@ -55,6 +61,9 @@ def exposure(run: RunRecord) -> Exposure:
         aggregated=aggregated,
         encrypted=aggregated and run.settings.encryption.scheme not in CLEAR_SCHEMES,
         pooled=run.settings.method.name in POOLING_METHODS,
+        shared_body=run.settings.method.name in SHARED_BODY_METHODS,
+        handed_over=any(entry.handover_bytes > 0 for entry in run.rounds),
+        noise=run.settings.method.laplace_scale,
         client_parts=_and([part.part for part in run.parts.parts if part.party == CLIENT]),
         server_parts=_and(elsewhere),
     )
@@ -65,6 +74,8 @@ def party_views(seen: Exposure) -> list[PartyView]:
     views = [_client(seen)]
     if seen.split:
         copies = ", one copy per client" + (", and their average" if seen.aggregated else "")
+        if seen.shared_body:
+            copies = ", one for all clients"
         views.append(
             PartyView(
                 "Compute server",
@@ -92,6 +103,11 @@ def unprotected(seen: Exposure) -> list[str]:
             "Activations and gradients at the cuts are not encrypted. The compute server reads them, and inputs may "
             "be rebuilt in part from activations alone; more layers at the client tend to make that harder."
         )
+    if seen.handed_over:
+        limits.append(
+            f"Clients handed the weights of {seen.client_parts} on to each other, unencrypted: each sees what the "
+            "one before it has just learnt from its own images."
+        )
     if seen.aggregated:
         limits.append(
             f"The aggregated model is not protected. Every client gets the averaged {seen.client_parts}, and what a "
@@ -107,6 +123,11 @@ def unprotected(seen: Exposure) -> list[str]:
         limits.append(
             "Encryption hides the updates; by itself it does not show that the server added each of them just once."
         )
+    if seen.noise:
+        limits.append(
+            f"Laplace noise of scale {seen.noise:g} was added to the updates. It is not differential privacy: "
+            "nothing bounds an update's influence, nothing is accounted for, and the run's seed gives the noise away."
+        )
     if not seen.aggregated and not seen.pooled:
         limits.append("Nothing was aggregated in this run, so nothing was encrypted either.")
     return limits
@@ -119,10 +140,14 @@ def _client(seen: Exposure) -> PartyView:
     received = []
     if seen.split:
         received.append(f"the output of {seen.server_parts} and the gradient at its own cut")
+    if seen.handed_over:
+        received.append(f"the weights of {seen.client_parts} as another client left them, in the clear")
     if seen.aggregated:
         total = "the encrypted sum, which it decrypts" if seen.encrypted else "the sum"
         received.append(f"{total}: the average of {seen.client_parts}")
     others = "nothing is kept apart" if seen.pooled else "another client's data, activations or update"
+    if seen.handed_over:
+        others = "another client's data or activations"
     return PartyView("Client", f"{data}; {parts}{keys}", "; ".join(received) or "nothing from others", others)
 
 

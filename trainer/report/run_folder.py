@@ -43,6 +43,7 @@ class _TrainingSection(_Record):
 
 class _MethodSection(_Record):
     name: str
+    laplace_scale: float = 0.0
 
 
 class _EncryptionSection(_Record):
@@ -128,6 +129,14 @@ class Round(_Record):
     aggregation_bytes: int = Field(ge=0)
     saturated_values: int = Field(ge=0)
     step: float | None = None
+    handover_bytes: int = Field(default=0, ge=0)
+    took_part: dict[str, int] = {}
+    dropped_out: dict[str, int] = {}
+
+    @property
+    def skipped(self) -> bool:
+        """Whether too few clients were left."""
+        return bool(self.took_part) and not any(self.took_part.values())
 
 
 class LedgerRow(_Record):
@@ -174,6 +183,18 @@ class RunRecord:
         """(round, evaluation) of the rounds that have one, in order."""
         return [(entry.round, entry.evaluation) for entry in self.rounds if entry.evaluation is not None]
 
+    def rounds_of(self, client: str) -> tuple[int, int] | None:
+        """In how many rounds `client` took part, and from how many it dropped out; None where nothing tells."""
+        told = [entry for entry in self.rounds if client in entry.took_part]
+        if not told:
+            return None
+        return sum(entry.took_part[client] for entry in told), sum(entry.dropped_out.get(client, 0) for entry in told)
+
+    @property
+    def last_losses(self) -> dict[str, float | None]:
+        """Each client's training loss in the last round that it took part in."""
+        return {name: loss for entry in self.rounds for name, loss in entry.train_loss.items()}
+
     @property
     def client_names(self) -> list[str]:
         """Names of the clients, in the order of `data.json`."""
@@ -202,6 +223,12 @@ def read_run(run_folder: Path) -> RunRecord:
     if summary is None or not summary.finished:
         asked = settings.training.rounds
         notes.append(f"This run did not finish: {len(rounds)} of the {asked} rounds asked for are recorded.")
+    skipped = sum(entry.skipped for entry in rounds)
+    if skipped:
+        notes.append(
+            f"{skipped} of the {len(rounds)} rounds were skipped: drop-outs left fewer clients than "
+            "method.min_participants, and the model stayed as it was."
+        )
     parts_file, environment_file = run_folder / "parts.json", run_folder / "environment.json"
     return RunRecord(
         config_text=config_text,

@@ -45,6 +45,10 @@ class InProcessTransport:
         """Bytes exchanged with `server` so far, both directions."""
         return sum(count for pair, count in self.traffic.items() if server in pair)
 
+    def bytes_between_clients(self) -> int:
+        """Bytes that went from client to client so far, past both servers."""
+        return sum(count for pair, count in self.traffic.items() if not {COMPUTE, AGGREGATION} & set(pair))
+
 
 def payload_bytes(message: Message) -> int:
     """Bytes of the tensors and frames in `message`; identities and numbers are not counted."""

@@ -9,11 +9,13 @@ import pytest
 import torch
 
 from he_core import CostLedger
+from trainer import participation
 from trainer.config import Config, load
 from trainer.data import FederatedData
 from trainer.experiment import Experiment
-from trainer.parties.messages import Participant, RoundPlan
+from trainer.parties.messages import RoundPlan
 from trainer.parties.parties import Parties
+from trainer.transport.in_process import InProcessTransport
 
 SMALL = (
     "run.threads=1",
@@ -25,6 +27,20 @@ SMALL = (
 )
 UNET = ("network.features=[4, 4, 6, 6, 8, 4]", "network.client_levels=2")
 REDCNN = ("training.task=restoration", "network.name=redcnn", "network.channels=6")
+
+
+class RecordingTransport(InProcessTransport):
+    """Delivers as the in-process transport does, and keeps a copy of everything that crossed."""
+
+    def __init__(self, handlers):
+        super().__init__(handlers)
+        self.crossed = []  # (sender, recipient, message)
+
+    def request(self, sender, recipient, message):
+        self.crossed.append((sender, recipient, message))
+        reply = super().request(sender, recipient, message)
+        self.crossed.append((recipient, sender, reply))
+        return reply
 
 
 class Federation:
@@ -41,8 +57,11 @@ class Federation:
         return self.experiment.data
 
     def plan(self, round_index: int) -> RoundPlan:
-        clients = range(len(self.parties.clients))
-        return RoundPlan(round_index, tuple(Participant(client, 1) for client in clients))
+        """The plan the loop would make, but for sample weights."""
+        clients = len(self.parties.clients)
+        method, seed = self.config.method, self.config.run.seed
+        present = participation.attendance(method, clients, seed=seed, round=round_index).present
+        return participation.plan(present, [1] * clients, round_index)
 
     def run(self, rounds: int) -> None:
         for round_index in range(rounds):
@@ -74,3 +93,19 @@ def redcnn() -> tuple[str, ...]:
 @pytest.fixture(scope="session")
 def unet() -> tuple[str, ...]:
     return UNET
+
+
+@pytest.fixture(scope="session")
+def record() -> Callable[[Federation], list[Any]]:
+    """`record(federation)`: the (sender, recipient, message) of all that crosses from now on, as it grows."""
+
+    def begin(fed: Federation) -> list[Any]:
+        transport = RecordingTransport(fed.parties.transport._handlers)
+        fed.parties.transport = transport
+        for client in fed.parties.clients:
+            for holder in (client, client.averaging, client.handover):
+                if hasattr(holder, "_transport"):
+                    holder._transport = transport
+        return transport.crossed
+
+    return begin

@@ -40,6 +40,30 @@ def test_encrypted_and_plain_give_the_same_weights_bit_for_bit(federation, weigh
     assert_same(encrypted.weights(), plain.weights(), tolerance=0.0)
 
 
+AVERAGING = {
+    "splitfed-v1": (),
+    "splitfed-v2": (),
+    "fedavg": (),
+    "fedprox": ("method.proximal_mu=0.1",),
+    "dcsfl": ("method.laplace_scale=0.01",),
+}
+
+
+@pytest.mark.parametrize("method", AVERAGING)
+def test_encrypted_equals_plain_in_every_method_that_averages_whoever_takes_part(federation, method):
+    options = (
+        f"method.name={method}",
+        *AVERAGING[method],
+        "method.participation=0.75",
+        "method.weighting=samples",
+        "data.max_slices=2",
+    )
+    encrypted, plain = federation(*ENCRYPTED["rlwe"], *options), federation("encryption.scheme=plain", *options)
+    encrypted.run(ROUNDS)
+    plain.run(ROUNDS)
+    assert_same(encrypted.weights(), plain.weights(), tolerance=0.0)
+
+
 def test_one_round_of_quantised_averaging_is_within_half_a_step_of_float_averaging(federation):
     plain, exact = federation("encryption.scheme=plain"), federation("encryption.scheme=none")
     plain.run(1)

@@ -92,4 +92,6 @@ def test_sample_weighting_equals_weighting_by_hand(federation):
 def test_unknown_methods_are_refused_with_the_nearest_name():
     with pytest.raises(ConfigError, match="did you mean 'centralised'"):
         method_for("centralized")
-    assert set(METHODS) == {"dcsfl", "splitfed-v1", "local", "centralised"}
+    assert set(METHODS) == {
+        *("dcsfl", "splitfed-v1", "splitfed-v2", "splitnn", "fedavg", "fedprox", "local", "centralised")
+    }

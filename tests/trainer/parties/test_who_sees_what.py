@@ -24,22 +24,6 @@ from trainer.parties.messages import (
     InferenceActivations,
     SumRequest,
 )
-from trainer.transport.in_process import InProcessTransport
-
-
-class RecordingTransport(InProcessTransport):
-    """Delivers as the in-process transport does, and keeps a copy of everything that crossed."""
-
-    def __init__(self, handlers):
-        super().__init__(handlers)
-        self.crossed = []  # (sender, recipient, message)
-
-    def request(self, sender, recipient, message):
-        self.crossed.append((sender, recipient, message))
-        reply = super().request(sender, recipient, message)
-        self.crossed.append((recipient, sender, reply))
-        return reply
-
 
 SCHEMES = {
     "rlwe": ("encryption.scheme=rlwe",),
@@ -48,18 +32,14 @@ SCHEMES = {
 
 
 @pytest.fixture(scope="module", params=SCHEMES)
-def recorded(request, federation):
+def recorded(request, federation, record):
     """Two rounds of encrypted DC-SFL with evaluation, through a recording transport."""
     fed = federation(*SCHEMES[request.param])
-    transport = RecordingTransport(fed.parties.transport._handlers)
-    fed.parties.transport = transport
-    for client in fed.parties.clients:
-        client._transport = transport
-        client.averaging._transport = transport
+    crossed = record(fed)
     fed.run(2)
     for client, site in zip(fed.parties.clients, fed.data.clients, strict=True):
         client.evaluate(site.test)
-    return fed, transport.crossed
+    return fed, crossed
 
 
 def to(crossed, recipient):
