@@ -1,4 +1,4 @@
-"""`dcsfl-train`: run, plan, schemes. What a user may do wrong ends in one line that says how to do it right."""
+"""`dcsfl-train`: run, data, plan, schemes. What a user may do wrong ends in one line that says how to do it right."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.table import Table
 import he_core
 from trainer.config import Config, load
 from trainer.explain import explain
-from trainer.interruption import terminated_as_interrupted
+from trainer.interruption import FAILED, terminated_as_interrupted
 from trainer.planning.command import plan
 from trainer.terminal import console, errors_in_a_line
 
@@ -28,6 +28,7 @@ def main() -> None:
       dcsfl-train run                        the demo: four simulated hospitals, real brain MRI
       dcsfl-train run --dry-run              what would cross between the parties, and its size
       dcsfl-train run data.source=folder data.path=SITES    your own images, one sub-folder per site
+      dcsfl-train data data.source=folder data.path=SITES   what is there, what is wrong with it, a contact sheet
       dcsfl-train schemes                    encryption schemes, and whether they can run here
       dcsfl-train plan                       what each would cost on this machine, and which to choose
     """
@@ -98,6 +99,43 @@ def run(
             session.start(load(configs, overrides), overrides, into, shown, console)
         else:
             session.resume(resume, configs, overrides, shown, console)
+
+
+@main.command()
+@click.argument("overrides", nargs=-1, metavar="[SECTION.KEY=VALUE]...")
+@click.option(
+    "--config", "configs", multiple=True, type=click.Path(path_type=Path), help="YAML file; repeatable, later wins."
+)
+@click.option(
+    "--sheet", type=click.Path(path_type=Path), help="The contact sheet, in place of FOLDER/contact-sheet-NAME.png."
+)
+@click.option(
+    "--format", "form", type=click.Choice(["text", "json"]), default="text", help="Tables, or one JSON object."
+)
+def data(overrides: tuple[str, ...], configs: tuple[Path, ...], sheet: Path | None, form: str) -> None:
+    """Look at the images before training: what was found, what is wrong, who would train on what.
+
+    Everything is read as a run would read it, all problems are listed, and a contact sheet (PNG) shows images
+    with the outlines of their masks. The status is 1 where a run would refuse the data.
+
+    \b
+    Examples:
+      dcsfl-train data data.source=folder data.path=SITES
+      dcsfl-train data data.source=folder data.path=Task09_Spleen data.partition=dirichlet data.clients=4
+      dcsfl-train data --format json
+    """
+    with errors_in_a_line("stopped while reading images"), terminated_as_interrupted():
+        from trainer import data_check
+
+        config = load(configs, overrides)
+        checked = data_check.check(config)
+        data_check.write_sheet(checked, config, sheet)
+        if form == "json":
+            click.echo(json.dumps(checked.report))
+        else:
+            data_check.print_check(checked, Console(width=None if sys.stdout.isatty() else 160))
+        if not checked.is_usable:
+            sys.exit(FAILED)
 
 
 @main.command()

@@ -14,7 +14,16 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from trainer.errors import ConfigError
 
@@ -42,17 +51,68 @@ class DataConfig(_Section):
 
     source: Literal["brain-mri", "folder"] = Field("brain-mri", description="the demo set, or your own folder")
     path: Path | None = Field(None, description="folder source: one sub-folder per site, or one site")
+    layout: Literal["auto", "nnunet", "msd", "npz", "dicom", "pairs"] = Field(
+        "auto", description="folder: what lies there; auto takes the first that fits, in this order (docs/data.md)"
+    )
     image_size: int = Field(96, ge=16, le=1024, description="slices are resampled to this many pixels square")
     clients: int = Field(
-        4, ge=1, description="brain-mri: number of simulated hospitals; folder: ignored, one per site"
+        4, ge=1, description="number of simulated hospitals; folder with partition=site: ignored, one per site"
     )
     test_fraction: float = Field(0.25, gt=0, lt=1, description="share of each client's subjects or slices held out")
-    gap: int = Field(2, ge=0, description="brain-mri: slices dropped between training and test blocks")
+    gap: int = Field(2, ge=0, description="slices dropped between training and test blocks of one volume")
     heterogeneity: float = Field(
-        0.5, ge=0, le=2, description="brain-mri: how far the clients' scanners differ; 0 none"
+        0.5, ge=0, le=2, description="how far the clients' simulated scanners differ; 0 none"
     )
     max_slices: int | None = Field(None, ge=2, description="at most this many slices a client, for quick runs")
-    classes: dict[int, str] | None = Field(None, description="folder: mask value -> class name; found if not given")
+    classes: dict[int, str] | None = Field(
+        None, description="folder: mask value -> class name; the data set's own, or found, if not given"
+    )
+    channel: int = Field(0, ge=0, description="folder: which channel of images that have several")
+    structures: tuple[str, ...] | None = Field(
+        None, min_length=1, description="dicom: contours (RTSTRUCT) to learn, by name; of overlapping ones, the last"
+    )
+    spacing: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = Field(
+        None, description="folder: resample volumes to this voxel size, mm, and crop; fit to image_size if not given"
+    )
+    intensity: Literal["zscore", "range", "window", "percentile"] | None = Field(
+        None, description="folder: how values are scaled; zscore for segmentation, range for restoration if not given"
+    )
+    window: tuple[float, float] = Field((-160.0, 240.0), description="intensity=window: lowest and highest value, HU")
+    percentiles: tuple[float, float] = Field((0.5, 99.5), description="intensity=percentile: the two, in per cent")
+    sites: Path | None = Field(
+        None, description="folder: CSV with columns subject and site, and split if there is one"
+    )
+    site_pattern: str | None = Field(
+        None, description="folder: regular expression whose group is the site, searched in each image's name"
+    )
+    partition: Literal["site", "even", "dirichlet", "quantity"] = Field(
+        "site", description="folder: clients are the sites, or simulated: subjects dealt out evenly or skewed"
+    )
+    concentration: float = Field(
+        0.5, gt=0, le=1e6, description="of partition=dirichlet and quantity: small is uneven, large is even"
+    )
+    min_subjects: int = Field(2, ge=2, description="fewest subjects of a simulated client")
+    feature_shift: bool = Field(False, description="folder: a simulated scanner for each client, by heterogeneity")
+
+    @field_validator("window", "percentiles")
+    @classmethod
+    def _ascending(cls, bounds: tuple[float, float], about: ValidationInfo) -> tuple[float, float]:
+        if not bounds[0] < bounds[1]:
+            raise ValueError("the first must be smaller than the second")
+        if about.field_name == "percentiles" and not 0 <= bounds[0] < bounds[1] <= 100:
+            raise ValueError("percentiles lie between 0 and 100")
+        return bounds
+
+    @field_validator("site_pattern")
+    @classmethod
+    def _one_group(cls, pattern: str | None) -> str | None:
+        try:
+            groups = 1 if pattern is None else re.compile(pattern).groups
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from None
+        if groups != 1:
+            raise ValueError("needs exactly one group in parentheses, the site, such as '^IXI[0-9]+-([A-Za-z]+)-'")
+        return pattern
 
 
 class NetworkConfig(_Section):

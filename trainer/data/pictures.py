@@ -18,15 +18,15 @@ import numpy.typing as npt
 import tifffile
 from PIL import Image, UnidentifiedImageError
 
-from trainer.data.federated import Task
-from trainer.data.pairing import Pair, printable
+from trainer.data.pair import Pair, one_line, printable
 from trainer.data.raw import RawPair
+from trainer.data.settings import Settings
 from trainer.errors import DataError
 
 MAX_PIXELS = 2**26  # 8192 x 8192
 _UPRIGHT = (None, 1)  # values of the orientation tag that need no turning
 _ORIENTATION_TAG = 274
-_LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
+LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 _AS_STORED = ("1", "L", "P", "I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 _TO_RGB = ("RGB", "RGBA", "RGBX", "PA")
 _TO_GREY = ("LA", "La")
@@ -34,7 +34,7 @@ _TO_GREY = ("LA", "La")
 _BROKEN = (OSError, EOFError, ValueError, SyntaxError, TypeError, OverflowError, struct.error, zlib.error)
 
 
-def read_pair(pair: Pair, task: Task) -> RawPair:
+def read_pair(pair: Pair, settings: Settings) -> RawPair:
     """The two pictures of `pair` as single slices [1, h, w].
 
     Colour images become luminance. Masks (segmentation) keep their values: grey levels, palette indices, or
@@ -42,7 +42,7 @@ def read_pair(pair: Pair, task: Task) -> RawPair:
     as turned, has more than 2^26 pixels, or if the two differ in size.
     """
     image, is_colour = _grey(pair.image)
-    if task == "segmentation":
+    if settings.task == "segmentation":
         target, colour_target = _mask(pair.target)
     else:
         target, colour_target = _grey(pair.target)[0], False
@@ -55,13 +55,14 @@ def read_pair(pair: Pair, task: Task) -> RawPair:
         slice_names=("",),
         colour_target=colour_target,
         remarks=("colour pictures read as luminance",) if is_colour else (),
+        stored_shape=image.shape,
     )
 
 
 def _grey(file: Path) -> tuple[npt.NDArray[Any], bool]:
     """An image [h, w], and whether it was in colour."""
     pixels = _decode(file, keep_palette=False)
-    return (pixels, False) if pixels.ndim == 2 else (pixels[..., :3] @ _LUMINANCE, True)
+    return (pixels, False) if pixels.ndim == 2 else (pixels[..., :3] @ LUMINANCE, True)
 
 
 def _mask(file: Path) -> tuple[npt.NDArray[Any], bool]:
@@ -93,7 +94,7 @@ def _decode(file: Path, keep_palette: bool) -> npt.NDArray[Any]:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise DataError(f"{printable(file)}: is larger than {MAX_PIXELS} pixels; crop or resample it") from None
     except _BROKEN as error:
-        raise DataError(f"{printable(file)}: is broken: {_one_line(error)}") from None
+        raise DataError(f"{printable(file)}: is broken: {one_line(error)}") from None
 
 
 def _pillow_pixels(file: Path, picture: Image.Image, keep_palette: bool) -> npt.NDArray[Any]:
@@ -138,7 +139,7 @@ def _tifffile_pixels(file: Path) -> npt.NDArray[Any]:
                 )
             pixels = page.asarray()
     except (*_BROKEN, tifffile.TiffFileError, KeyError, IndexError, NotImplementedError) as error:
-        raise DataError(f"{printable(file)}: is not a readable TIFF picture: {_one_line(error)}") from None
+        raise DataError(f"{printable(file)}: is not a readable TIFF picture: {one_line(error)}") from None
     return np.asarray(pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] < 3 else pixels)
 
 
@@ -157,7 +158,3 @@ def _check_single_and_upright(file: Path, pages: int, orientation: Any) -> None:
 
 def _size(array: npt.NDArray[Any]) -> str:
     return f"{array.shape[1]} x {array.shape[0]}"
-
-
-def _one_line(error: BaseException) -> str:
-    return printable(" ".join(str(error).split())) or type(error).__name__

@@ -20,6 +20,11 @@ class Problems:
         """Remember one problem."""
         self._lines.append(line)
 
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """All that were remembered, in order."""
+        return tuple(self._lines)
+
     def raise_if_any(self, heading: str) -> None:
         """Raise DataError(`heading` and the first 20 lines, then how many more) unless nothing was added."""
         if not self._lines:

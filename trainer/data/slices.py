@@ -57,6 +57,16 @@ def fit_labels(labels: Labels, size: int, spacing: tuple[float, float] = (1.0, 1
     return _centred(labels[np.ix_(rows, columns)], size, fill)
 
 
+def crop_or_pad(slices: npt.NDArray[Any], size: int, fill: Any) -> npt.NDArray[Any]:
+    """`slices` [n, h, w] as [n, size, size] at their own scale, cut or padded with `fill` around the centre."""
+    from monai.transforms import ResizeWithPadOrCrop
+
+    if len(slices) == 0:
+        return np.empty((0, size, size), dtype=slices.dtype)
+    change = ResizeWithPadOrCrop((size, size), mode="constant", value=fill)
+    return np.asarray(change(torch.from_numpy(np.ascontiguousarray(slices)))).astype(slices.dtype)
+
+
 def seen_from_above(volume: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """A volume [right, anterior, superior] as axial slices [superior, rows, columns].
 

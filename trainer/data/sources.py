@@ -8,6 +8,8 @@ from types import MappingProxyType
 from trainer.config import DataConfig
 from trainer.data import brain_mri, folder
 from trainer.data.federated import FederatedData, Task
+from trainer.data.pair import printable
+from trainer.errors import DataError
 
 Loader = Callable[[DataConfig, Task, int], FederatedData]
 
@@ -21,4 +23,9 @@ def load(data: DataConfig, task: Task, seed: int) -> FederatedData:
     arguments and equal files give equal tensors, whatever the state of any global random generator.
     Raises DataError, with every problem found, where the files cannot be used.
     """
+    if data.path is not None and data.source == "brain-mri":
+        raise DataError(
+            f"data.path={printable(data.path)} is given, but data.source=brain-mri reads the demo set: add "
+            "data.source=folder"
+        )
     return SOURCES[data.source](data, task, seed)

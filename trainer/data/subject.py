@@ -10,16 +10,28 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from trainer.data import nifti, pictures
 from trainer.data.classes import PADDING
-from trainer.data.federated import Task
-from trainer.data.pairing import Pair, printable
+from trainer.data.pair import Pair, printable
 from trainer.data.raw import RawPair
-from trainer.data.slices import Image, fit_image, fit_labels, unit_range, zscore
+from trainer.data.settings import Settings
+from trainer.data.slices import Image, crop_or_pad, fit_image, fit_labels
 from trainer.errors import DataError
 
 UNLABELLED = "axial slices without any label left out"
+CROPPED = "slices lose labelled pixels to the crop: a larger data.image_size or data.spacing would keep them"
 _MAX_VALUE = 2**31
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What lay on disk: sides, voxel size in mm (None: not known), smallest, largest and mean value, slices read."""
+
+    shape: tuple[int, ...]
+    spacing_mm: tuple[float, float, float] | None
+    low: float
+    high: float
+    mean: float
+    slices: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,59 +50,90 @@ class Prepared:
     values: frozenset[int]
     colour_target: bool
     remarks: Counter[str]
+    facts: Facts
 
 
-def prepare(pair: Pair, task: Task, size: int, background: Set[int]) -> Prepared:
-    """Read `pair` and make its slices, `size` pixels square.
+def prepare(pair: Pair, settings: Settings, background: Set[int]) -> Prepared:
+    """Read `pair` and make its slices, `settings.size` pixels square.
 
-    Segmentation: the image is z-scored as a whole (a volume, not slice by slice), and of a volume only axial
-    slices with a value outside `background` are kept, which may be none. Restoration: noisy and clean image are
-    mapped to [0, 1] together, by the smallest and largest value of the two; all slices are kept. Raises DataError
-    naming the file.
+    Intensities are mapped by `settings.intensity`, a volume as a whole and not slice by slice, a noisy image and its
+    clean one together. Segmentation keeps of a volume only the slices with a value outside `background`, which may
+    be none; restoration keeps all. Raises DataError naming the file.
     """
-    raw = nifti.read_pair(pair) if pair.is_nifti else pictures.read_pair(pair, task)
+    raw = pair.read(pair, settings)
     _check_finite(pair.image, raw.image)
     _check_finite(pair.target, raw.target)
-    return _segmentation(pair, raw, size, background) if task == "segmentation" else _restoration(pair, raw, size)
+    if settings.task == "segmentation":
+        return _segmentation(pair, raw, settings, background)
+    return _restoration(pair, raw, settings)
 
 
-def _segmentation(pair: Pair, raw: RawPair, size: int, background: Set[int]) -> Prepared:
+def _segmentation(pair: Pair, raw: RawPair, settings: Settings, background: Set[int]) -> Prepared:
     labels = _whole_numbers(pair, raw.target)
     remarks = Counter(raw.remarks)
     kept = np.arange(len(labels))
-    if pair.is_nifti:
+    if pair.is_volume:
         kept = np.flatnonzero(~np.isin(labels, list(background)).all(axis=(1, 2)))
         remarks[UNLABELLED] += len(labels) - len(kept)
-    image = zscore(raw.image)
+    (image,) = settings.intensity.normalise(raw.image)
+    targets = _placed(labels[kept], raw, settings.size, fill=PADDING)
+    if raw.true_to_scale:
+        stays = ~np.isin(targets, [*background, PADDING])
+        remarks[CROPPED] += int((stays.sum(axis=(1, 2)) < _labelled(labels[kept], background)).sum())
     return Prepared(
         pair=pair,
-        images=_stack([fit_image(image[index], size, raw.spacing, fill=float(image.min())) for index in kept], size),
-        targets=_stack([fit_labels(labels[index], size, raw.spacing, fill=PADDING) for index in kept], size),
+        images=_placed(image[kept], raw, settings.size, fill=float(image.min())),
+        targets=targets,
         identifiers=_identifiers(pair, raw, kept),
         values=frozenset(np.unique(labels[kept]).tolist()),
         colour_target=raw.colour_target,
         remarks=remarks,
+        facts=_facts(raw),
     )
 
 
-def _restoration(pair: Pair, raw: RawPair, size: int) -> Prepared:
-    noisy, clean = unit_range(raw.image, raw.target)
-    images: list[Image] = [fit_image(slice_, size, raw.spacing) for slice_ in noisy]
-    targets: list[Image] = [fit_image(slice_, size, raw.spacing) for slice_ in clean]
+def _restoration(pair: Pair, raw: RawPair, settings: Settings) -> Prepared:
+    noisy, clean = settings.intensity.normalise(raw.image, raw.target)
     return Prepared(
         pair=pair,
-        images=np.stack(images),
-        targets=np.stack(targets),
+        images=_placed(noisy, raw, settings.size, fill=0.0),
+        targets=_placed(clean, raw, settings.size, fill=0.0),
         identifiers=_identifiers(pair, raw, np.arange(len(noisy))),
         values=frozenset(),
         colour_target=False,
         remarks=Counter(raw.remarks),
+        facts=_facts(raw),
     )
 
 
-def _stack(slices: Sequence[npt.NDArray[Any]], size: int) -> npt.NDArray[Any]:
+def _placed(slices: npt.NDArray[Any], raw: RawPair, size: int, fill: Any) -> npt.NDArray[Any]:
+    """Slices [n, h, w] as [n, size, size]: to scale, or fitted into the square."""
+    if raw.true_to_scale:
+        return crop_or_pad(slices, size, fill)
+    fit = fit_labels if slices.dtype == np.int64 else fit_image
+    return _stack([fit(slice_, size, raw.spacing, fill=fill) for slice_ in slices], size, slices.dtype)
+
+
+def _labelled(labels: npt.NDArray[np.int64], background: Set[int]) -> npt.NDArray[np.int64]:
+    """Labelled pixels of each slice."""
+    return np.asarray((~np.isin(labels, list(background))).sum(axis=(1, 2)))
+
+
+def _facts(raw: RawPair) -> Facts:
+    values = raw.image
+    return Facts(
+        shape=raw.stored_shape,
+        spacing_mm=raw.stored_mm,
+        low=float(values.min()),
+        high=float(values.max()),
+        mean=float(values.mean(dtype=np.float64)),
+        slices=len(values),
+    )
+
+
+def _stack(slices: Sequence[Image | npt.NDArray[np.int64]], size: int, dtype: Any) -> npt.NDArray[Any]:
     """[n, size, size]; n may be 0."""
-    return np.stack(slices) if slices else np.empty((0, size, size))
+    return np.stack(slices) if slices else np.empty((0, size, size), dtype=dtype)
 
 
 def _identifiers(pair: Pair, raw: RawPair, kept: npt.NDArray[np.intp]) -> tuple[str, ...]:

@@ -93,6 +93,28 @@ def write_examples(examples: Examples, file: Path) -> None:
     theme.save_png(figure, file)
 
 
+def window(image: NDArray) -> tuple[float, float]:
+    """Grey values to show as black and white: all but the lowest and highest half per cent."""
+    low, high = np.percentile(image, (0.5, 99.5))
+    return float(low), float(high)
+
+
+def grey_picture(image: NDArray, low: float, high: float) -> Picture:
+    """`image` [H, W] as a picture: `low` black, `high` white."""
+    scaled = np.clip((image - low) / (high - low if high > low else 1.0), 0.0, 1.0)
+    return np.repeat((scaled * 255).astype(np.uint8)[..., None], 3, axis=2)
+
+
+def class_colour(label: int) -> str:
+    """The colour of a label from 1 up, as `#rrggbb`."""
+    return CLASS_COLOURS[(label - 1) % len(CLASS_COLOURS)]
+
+
+def rgb(colour: str) -> NDArray[np.uint8]:
+    """`#rrggbb` as uint8[3]."""
+    return np.frombuffer(bytes.fromhex(colour.removeprefix("#")), dtype=np.uint8)
+
+
 def _load(file: Path, integers: bool) -> tuple[NDArray, NDArray, NDArray, NDArray]:
     try:
         with np.load(file, allow_pickle=False) as archive:
@@ -121,10 +143,10 @@ def _segmentation(
     images: NDArray, targets: NDArray, predictions: NDArray, labels: NDArray, class_names: Sequence[str]
 ) -> Examples:
     highest = int(max(targets.max(), predictions.max(), len(class_names) - 1))
-    colours = np.stack([_rgb("#000000"), *(_rgb(_class_colour(label)) for label in range(1, highest + 1))])
+    colours = np.stack([rgb("#000000"), *(rgb(class_colour(label)) for label in range(1, highest + 1))])
     drawn = []
     for image, target, prediction, label in zip(images, targets, predictions, labels, strict=True):
-        grey = _grey(image, *_window(image))
+        grey = grey_picture(image, *window(image))
         errors = {
             "missed": (target > 0) & (prediction == 0),
             "spurious": (target == 0) & (prediction > 0),
@@ -132,14 +154,14 @@ def _segmentation(
         }
         difference = grey // 3  # dimmed, so that the errors stand out
         for kind, where in errors.items():
-            difference[where] = _rgb(DIFFERENCES[kind])
+            difference[where] = rgb(DIFFERENCES[kind])
         pictures = (grey, _overlay(grey, target, colours), _overlay(grey, prediction, colours), difference)
         score = f"Dice {_mean_dice(target, prediction):.2f}"
         drawn.append(Example(str(label), score, dict(zip(PANELS, pictures, strict=True))))
     names = {
         label: class_names[label] if label < len(class_names) else f"label {label}" for label in range(highest + 1)
     }
-    classes = [(names[label], _class_colour(label)) for label in range(1, highest + 1)]
+    classes = [(names[label], class_colour(label)) for label in range(1, highest + 1)]
     return Examples(drawn, classes, list(DIFFERENCES.items()), "")
 
 
@@ -149,23 +171,16 @@ def _restoration(images: NDArray, targets: NDArray, predictions: NDArray, labels
     limit = float(np.percentile(np.abs(errors), 99.5)) or 1.0
     drawn = []
     for image, target, prediction, error, label in zip(images, targets, predictions, errors, labels, strict=True):
-        window = _window(target)
+        shown_range = window(target)
         signed = (colormaps["RdBu_r"](0.5 + error / (2 * limit))[..., :3] * 255).astype(np.uint8)
-        pictures = (*(_grey(np.nan_to_num(shown), *window) for shown in (image, target, prediction)), signed)
+        pictures = (
+            *(grey_picture(np.nan_to_num(shown), *shown_range) for shown in (image, target, prediction)),
+            signed,
+        )
         score = f"RMSE {np.sqrt(np.mean(error**2)):.3g}"
         drawn.append(Example(str(label), score, dict(zip(PANELS, pictures, strict=True))))
     scale = f"Difference: prediction minus truth, blue to red is -{limit:.3g} to +{limit:.3g}."
     return Examples(drawn, [], [], scale)
-
-
-def _window(image: NDArray) -> tuple[float, float]:
-    low, high = np.percentile(image, (0.5, 99.5))
-    return float(low), float(high)
-
-
-def _grey(image: NDArray, low: float, high: float) -> Picture:
-    scaled = np.clip((image - low) / (high - low if high > low else 1.0), 0.0, 1.0)
-    return np.repeat((scaled * 255).astype(np.uint8)[..., None], 3, axis=2)
 
 
 def _overlay(grey: Picture, label: NDArray, colours: NDArray, opacity: float = 0.6) -> Picture:
@@ -184,14 +199,6 @@ def _mean_dice(target: NDArray, prediction: NDArray) -> float:
         for label in found
     ]
     return float(np.mean(scores)) if scores else 1.0
-
-
-def _class_colour(label: int) -> str:
-    return CLASS_COLOURS[(label - 1) % len(CLASS_COLOURS)]
-
-
-def _rgb(colour: str) -> NDArray[np.uint8]:
-    return np.frombuffer(bytes.fromhex(colour.removeprefix("#")), dtype=np.uint8)
 
 
 def _png_source(picture: Picture) -> str:

@@ -229,7 +229,7 @@ NIFTI_FAULTS: dict[str, tuple[Callable[[Path], object], list[str]]] = {
     ),
     "mirrored place": (
         lambda s: write_nifti(s / "labels/v1.nii.gz", with_voxel(2, np.uint8), np.diag([-1.0, 1, 1, 1])),
-        ["labels/v1.nii.gz: its affine places it 18.00 mm away"],
+        ["labels/v1.nii.gz: its affine places it 9.00 mm away"],
     ),
     "flat affine": (
         lambda s: rewrite(s / "images/v1.nii.gz", gunzip_and_pack(flatten_affine)),
@@ -347,13 +347,12 @@ def test_an_empty_folder_states_the_supported_layouts(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["IM0001", "slice.dcm"])
-def test_dicom_is_recognised_and_a_converter_named(tmp_path, name):
+def test_dicom_where_it_does_not_serve_is_recognised_by_its_content(tmp_path, name):
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / name).write_bytes(b"\0" * 128 + b"DICM" + b"\0" * 16)
-    message = refusal(tmp_path)
-    assert "1 DICOM files" in message
-    assert "dcm2niix" in message
-    assert "SITE/images/" in message
+    message = refusal(tmp_path, "restoration")
+    assert "found 1 DICOM files" in message
+    assert "SITE/noisy/" in message
 
 
 def test_unsupported_files_are_counted_by_their_ending(tmp_path):
@@ -367,7 +366,7 @@ def test_unsupported_files_are_counted_by_their_ending(tmp_path):
 
 def test_the_nnunet_layout_is_recognised_by_its_folders(tmp_path):
     (tmp_path / "imagesTr").mkdir()
-    assert "nnU-Net" in refusal(tmp_path)
+    assert "labelsTr: missing; expected SITE/imagesTr/CASE_0000.nii.gz" in refusal(tmp_path)
 
 
 def test_restoration_asks_for_noisy_and_clean(tmp_path):
