@@ -70,6 +70,10 @@ class TrainingConfig(_Section):
     """The optimisation, the same at every party."""
 
     task: Literal["segmentation", "restoration"] = Field("segmentation", description="what is learnt")
+    loss: Literal["dice-ce", "dice", "cross-entropy", "mse", "l1"] | None = Field(
+        None, description="segmentation: dice-ce if not given, dice, cross-entropy; restoration: mse, l1"
+    )
+    hd95: bool = Field(True, description="segmentation: measure HD95 too, in pixels, a few ms a slice and class")
     rounds: int = Field(16, ge=1, description="a finished run goes on if resumed with more")
     local_epochs: int = Field(1, ge=1, description="passes over a client's images per round")
     batch_size: int = Field(1, ge=1, description="images per step of a client")

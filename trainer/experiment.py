@@ -46,7 +46,8 @@ class Experiment:
         data = load(config.data, config.training.task, config.run.seed)
         if scheme is not None:
             check_room(len(data.clients), config)
-        task = task_for(config.training.task, data.class_names)
+        task = task_for(config.training.task, data.class_names, config.training)
+        task.check_targets(client.test.targets for client in data.clients)
         channels = data.clients[0].train.images.shape[1]
         network = build(config.network, channels, task.out_channels, config.run.seed)
         return cls(config, method, data, task, network, scheme)

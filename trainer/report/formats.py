@@ -6,9 +6,9 @@ import math
 
 MISSING = "–"  # noqa: RUF001
 
-_METRIC_TITLES = {"dice": "Dice", "psnr": "PSNR", "ssim": "SSIM", "rmse": "RMSE"}
-_METRIC_UNITS = {"psnr": "dB"}
-_METRIC_FORMATS = {"psnr": "{:.2f}", "rmse": "{:.3g}"}
+_METRIC_TITLES = {"dice": "Dice", "iou": "IoU", "hd95": "HD95", "psnr": "PSNR", "ssim": "SSIM", "rmse": "RMSE"}
+_METRIC_UNITS = {"psnr": "dB", "hd95": "px"}
+_METRIC_FORMATS = {"psnr": "{:.2f}", "hd95": "{:.2f}", "rmse": "{:.3g}"}
 
 
 def seconds(value: float | None) -> str:

@@ -60,4 +60,5 @@ def test_metrics_have_their_customary_digits(value, name, text):
 def test_metric_titles_name_class_and_unit():
     assert formats.metric_title("dice/grey") == "Dice, grey"
     assert formats.metric_title("psnr", unit=True) == "PSNR (dB)"
-    assert formats.metric_title("hd95") == "hd95"
+    assert formats.metric_title("hd95/grey", unit=True) == "HD95, grey (px)"
+    assert formats.metric_title("nmi") == "nmi"
