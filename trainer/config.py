@@ -58,11 +58,17 @@ class DataConfig(_Section):
 class NetworkConfig(_Section):
     """The three-part network."""
 
-    name: str = Field("unet", description="a network of trainer/networks: unet (segmentation), redcnn (restoration)")
+    name: str = Field("unet", description="unet or residual-unet (both tasks), redcnn (restoration)")
+    dimensions: int = Field(2, ge=2, le=3, description="unet, residual-unet: 2 for slices, 3 for volumes")
     features: tuple[int, ...] = Field(
-        (16, 24, 32, 48, 64, 16), description="unet: channels per level, then of the last layer"
+        (16, 24, 32, 48, 64, 16), description="unet, residual-unet: channels per level, then of the last layer"
     )
-    client_levels: int = Field(2, ge=1, le=3, description="unet: resolution levels that stay with the client")
+    client_levels: int = Field(
+        2,
+        ge=1,
+        le=3,
+        description="unet, residual-unet: resolution levels that stay with the client, with their skips",
+    )
     channels: int = Field(96, ge=1, description="redcnn: channels of every layer")
 
 

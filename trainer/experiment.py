@@ -49,7 +49,7 @@ class Experiment:
         task = task_for(config.training.task, data.class_names, config.training)
         task.check_targets(client.test.targets for client in data.clients)
         channels = data.clients[0].train.images.shape[1]
-        network = build(config.network, channels, task.out_channels, config.run.seed)
+        network = build(config.network, channels, task.out_channels, config.run.seed, task.adds_input)
         return cls(config, method, data, task, network, scheme)
 
     def assemble(self, ledger: CostLedger) -> Parties:
