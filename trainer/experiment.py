@@ -15,7 +15,7 @@ from trainer.methods import Method, method_for
 from trainer.networks.flatten import FlatLayout
 from trainer.networks.registry import build, check_serves
 from trainer.networks.split import SplitNetwork
-from trainer.networks.summary import describe
+from trainer.networks.summary import compare_cuts, describe
 from trainer.parties.parties import Parties, assemble, check_room
 from trainer.tasks import Task, task_for
 
@@ -68,14 +68,17 @@ class Experiment:
         )
 
     def parts(self) -> dict[str, Any]:
-        """Weights per part, bytes per image at the cuts, and the size of one encrypted contribution."""
-        shape = tuple(self.data.clients[0].train.images.shape[1:])
-        table = describe(self.network, (shape[0], shape[1], shape[2]))
+        """Weights and FLOPs per part, bytes per image at the cuts, what other cuts would cost, and the size of one
+        encrypted contribution."""
+        channels, *size = self.data.clients[0].train.images.shape[1:]
+        table = describe(self.network, (channels, *size))
+        task = self.task
+        other_cuts = compare_cuts(self.config.network, channels, task.out_channels, size, task.adds_input)
         values, ciphertext_bytes = FlatLayout.of(self.network.head, self.network.tail).size, 0
         if self.scheme is not None:
             sums = CodecShape(self.config.encryption.bits, self.config.encryption.k_max, values)
             ciphertext_bytes = frame.frame_bytes(self.scheme.payload_bytes(sums))
-        return table | {"encrypted_values": values, "ciphertext_bytes": ciphertext_bytes}
+        return table | {"choices": other_cuts, "encrypted_values": values, "ciphertext_bytes": ciphertext_bytes}
 
     def describe_data(self) -> dict[str, Any]:
         """What data.json records."""

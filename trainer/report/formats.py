@@ -39,6 +39,17 @@ def bytes_(value: float | None) -> str:
     return f"{value / 1000:,.2f} TB"
 
 
+def flops(value: float | None) -> str:
+    """A number of floating-point operations in decimal units: `12.3 M`, `1.85 G`."""
+    if value is None or not math.isfinite(value):
+        return MISSING
+    for unit in ("", " k", " M", " G"):
+        if value < 999.5:
+            return f"{_three_digits(value) if unit else f'{value:.0f}'}{unit}"
+        value /= 1000
+    return f"{value:,.2f} T"
+
+
 def count(value: float) -> str:
     """A whole number with thousands separators."""
     return f"{value:,.0f}"
