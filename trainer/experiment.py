@@ -11,6 +11,7 @@ import he_core
 from he_core import CodecShape, CostLedger, Scheme, frame
 from trainer.config import Config
 from trainer.data import FederatedData, load
+from trainer.errors import ConfigError
 from trainer.methods import Method, method_for
 from trainer.networks.flatten import FlatLayout
 from trainer.networks.registry import build, check_serves
@@ -48,7 +49,12 @@ class Experiment:
             check_room(len(data.clients), config)
         task = task_for(config.training.task, data.class_names, config.training)
         task.check_targets(client.test.targets for client in data.clients)
-        channels = data.clients[0].train.images.shape[1]
+        channels, *size = data.clients[0].train.images.shape[1:]
+        if len(size) != config.network.dimensions:
+            raise ConfigError(
+                f"network.dimensions={config.network.dimensions}, but data.source={config.data.source} gives images "
+                f"of {len(size)} dimensions: set network.dimensions={len(size)}"
+            )
         network = build(config.network, channels, task.out_channels, config.run.seed, task.adds_input)
         return cls(config, method, data, task, network, scheme)
 

@@ -112,7 +112,7 @@ class Client:
 
     @torch.no_grad()
     def predict(self, images: Tensor) -> Tensor:
-        """The task's prediction for float32 [n, 1, H, W], through this client's body at the compute server."""
+        """The task's prediction for float32 [n, 1, *size], through this client's body at the compute server."""
         self.head.eval()
         self.tail.eval()
         predictions = []

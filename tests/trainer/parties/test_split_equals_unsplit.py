@@ -16,7 +16,7 @@ ONE_CLIENT = ("data.clients=1", "method.correction.mode=off", "encryption.scheme
 def train_unsplit(fed):
     """The oracle: a plain loop over the same batches, one Adam over the whole network."""
     config, task = fed.config, fed.experiment.task
-    network = Unsplit(build(config.network, 1, task.out_channels, config.run.seed)).train()
+    network = Unsplit(build(config.network, 1, task.out_channels, config.run.seed, task.adds_input)).train()
     optimiser = torch.optim.Adam(
         network.parameters(), lr=config.training.learning_rate, weight_decay=config.training.weight_decay
     )
@@ -49,7 +49,7 @@ def split_weights(fed):
     return found
 
 
-@pytest.mark.parametrize("network_name", ["unet", "redcnn"])
+@pytest.mark.parametrize("network_name", ["unet", "residual_unet", "redcnn"])
 @pytest.mark.parametrize("method", ["dcsfl", "splitfed-v1", "local", "centralised"])
 def test_one_client_equals_the_unsplit_network_weight_for_weight(federation, request, network_name, method):
     fed = federation(*ONE_CLIENT, f"method.name={method}", network=request.getfixturevalue(network_name))
