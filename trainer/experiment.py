@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -49,6 +49,7 @@ class Experiment:
             check_room(len(data.clients), config)
         task = task_for(config.training.task, data.class_names, config.training)
         task.check_targets(client.test.targets for client in data.clients)
+        data = replace(data, notes=data.notes + task.notes({client.name: client.test for client in data.clients}))
         channels, *size = data.clients[0].train.images.shape[1:]
         if len(size) != config.network.dimensions:
             raise ConfigError(

@@ -11,9 +11,11 @@ from monai.losses import DiceCELoss, DiceLoss
 from torch.nn.functional import cross_entropy, l1_loss, mse_loss
 
 from trainer.config import TrainingConfig
+from trainer.data.federated import SampleSet
 from trainer.errors import ConfigError, DataError
 from trainer.metrics import Metrics, RestorationMetrics, SegmentationMetrics
 
+METRIC_NAMES = ("psnr", "ssim", "rmse")
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
@@ -51,6 +53,10 @@ class Task(ABC):
     def check_targets(self, test_targets: Iterable[torch.Tensor]) -> None:
         """Raise DataError unless the clients' test targets can judge a model."""
         return None
+
+    def notes(self, test_sets: Mapping[str, SampleSet]) -> tuple[str, ...]:
+        """What a reader of the results must know of the clients' test images, by client."""
+        return ()
 
 
 def _monai(kind: type) -> Callable[[], Loss]:
@@ -132,6 +138,17 @@ class Restoration(Task):
     def metrics(self) -> Metrics:
         """`psnr`, `ssim` and `rmse` of the images limited to [0, 1]."""
         return RestorationMetrics()
+
+    def notes(self, test_sets: Mapping[str, SampleSet]) -> tuple[str, ...]:
+        """What the images score as they are: a network that does not do better restores nothing."""
+        scores = {}
+        for name, samples in test_sets.items():
+            metrics = RestorationMetrics()
+            metrics.update(samples.images, samples.targets)
+            scores[name] = metrics.compute()
+        means = (f"{key} {sum(score[key] for score in scores.values()) / len(scores):.4g}" for key in METRIC_NAMES)
+        each = (f"{name} {score['psnr']:.2f} dB" for name, score in scores.items())
+        return (f"unrestored, the test images score {', '.join(means)} (mean over clients): {', '.join(each)}",)
 
 
 _TASKS: dict[str, Callable[[Sequence[str], TrainingConfig], Task]] = {

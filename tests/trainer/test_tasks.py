@@ -12,6 +12,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torchmetrics.classification import MulticlassJaccardIndex
 
 from trainer.config import TrainingConfig
+from trainer.data import SampleSet
 from trainer.errors import ConfigError, DataError
 from trainer.metrics import hd95
 from trainer.tasks import Restoration, Segmentation, task_for
@@ -208,6 +209,16 @@ def test_output_beyond_the_range_counts_as_its_limit():
     assert predicted.min() == 0
     assert predicted.max() == 1
     assert restoration_score(output, clean) == restoration_score(predicted, clean)
+
+
+def test_restoration_notes_what_the_images_score_before_anything_is_restored():
+    degraded, clean = random_images(17), random_images(18)
+    score = restoration_score(degraded, clean)
+    samples = SampleSet(degraded, clean, tuple("abcde"))
+    (note,) = Restoration().notes({"north": samples, "south": samples})
+    assert f"psnr {score['psnr']:.4g}, ssim {score['ssim']:.4g}, rmse {score['rmse']:.4g} (mean over clients)" in note
+    assert f"north {score['psnr']:.2f} dB, south" in note
+    assert Segmentation(CLASSES).notes({}) == ()
 
 
 @pytest.mark.parametrize(

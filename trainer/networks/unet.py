@@ -140,6 +140,10 @@ def _residual(two_convolutions: nn.Sequential, dimensions: int) -> ResidualUnit:
 
 
 def _cut(name: str, whole: BasicUNet, cut: int, add_input: bool) -> SplitNetwork:
+    if add_input:
+        # The network then starts as the identity: what it has not learnt yet does no harm.
+        nn.init.zeros_(whole.final_conv.weight)
+        nn.init.zeros_(whole.final_conv.bias)
     downs = ["conv_0", *(f"down_{level}" for level in range(1, POOLINGS + 1))]
     ups = [f"upcat_{level}" for level in range(POOLINGS, 0, -1)]
     first = whole.get_submodule(downs[cut])

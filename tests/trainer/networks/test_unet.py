@@ -79,6 +79,8 @@ def test_adding_the_input_adds_it_and_keeps_it_at_the_client(name):
     adding = unet(2, in_channels=1, out_channels=1, name=name, add_input=True)
     x = torch.rand(2, 1, 33, 48, generator=torch.Generator().manual_seed(5))
     with torch.no_grad():
+        assert torch.equal(Unsplit(adding)(x), x)  # before it has learnt anything
+        adding.tail.load_state_dict(plain.tail.state_dict())
         assert torch.equal(Unsplit(adding)(x), Unsplit(plain)(x) + x)
     assert adding.head(x)[1][0] is x
 
