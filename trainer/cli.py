@@ -169,23 +169,16 @@ def _config(configs: tuple[Path, ...], overrides: tuple[str, ...], resume: str |
 
 def _print_dry_run(config: Config, form: str) -> None:
     from trainer.experiment import Experiment
+    from trainer.split_tables import split_tables
 
     experiment = Experiment.prepare(config)
     parts = experiment.parts()
     if form == "json":
         click.echo(json.dumps(parts))
         return
-    total = sum(part["parameters"] for part in parts["parts"])
-    table = Table("part", "at", "weights", "share", title=f"{parts['network']}: three parts")
-    for part in parts["parts"]:
-        table.add_row(part["part"], part["party"], f"{part['parameters']:,}", f"{part['parameters'] / total:.1%}")
-    cuts = Table("cut", "shape", "bytes per image", "bytes per batch and step", title="the cuts, in training")
-    for cut in parts["cuts"]:
-        cuts.add_row(cut["cut"], str(cut["shape"]), f"{cut['bytes_per_image']:,}", f"{cut['bytes_per_step']:,}")
     out = Console(width=None if sys.stdout.isatty() else 110)
-    out.print(table)
-    if parts["cuts"]:
-        out.print(cuts)
+    for table in split_tables(parts):
+        out.print(table)
     if experiment.scheme is None:
         out.print(f"method {experiment.method.name} averages nothing: no ciphertext")
         return

@@ -118,11 +118,17 @@ class DataConfig(_Section):
 class NetworkConfig(_Section):
     """The three-part network."""
 
-    name: str = Field("unet", description="a network of trainer/networks: unet (segmentation), redcnn (restoration)")
+    name: str = Field("unet", description="unet or residual-unet (both tasks), redcnn (restoration)")
+    dimensions: int = Field(2, ge=2, le=3, description="unet, residual-unet: 2 for slices, 3 for volumes")
     features: tuple[int, ...] = Field(
-        (16, 24, 32, 48, 64, 16), description="unet: channels per level, then of the last layer"
+        (16, 24, 32, 48, 64, 16), description="unet, residual-unet: channels per level, then of the last layer"
     )
-    client_levels: int = Field(2, ge=1, le=3, description="unet: resolution levels that stay with the client")
+    client_levels: int = Field(
+        2,
+        ge=1,
+        le=3,
+        description="unet, residual-unet: resolution levels that stay with the client, with their skips",
+    )
     channels: int = Field(96, ge=1, description="redcnn: channels of every layer")
 
 
@@ -130,6 +136,10 @@ class TrainingConfig(_Section):
     """The optimisation, the same at every party."""
 
     task: Literal["segmentation", "restoration"] = Field("segmentation", description="what is learnt")
+    loss: Literal["dice-ce", "dice", "cross-entropy", "mse", "l1"] | None = Field(
+        None, description="segmentation: dice-ce if not given, dice, cross-entropy; restoration: mse, l1"
+    )
+    hd95: bool = Field(True, description="segmentation: measure HD95 too, in pixels, a few ms a slice and class")
     rounds: int = Field(16, ge=1, description="a finished run goes on if resumed with more")
     local_epochs: int = Field(1, ge=1, description="passes over a client's images per round")
     batch_size: int = Field(1, ge=1, description="images per step of a client")

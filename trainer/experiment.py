@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -12,12 +12,13 @@ from he_core import CodecShape, CostLedger, Scheme, frame
 from trainer import participation
 from trainer.config import Config
 from trainer.data import FederatedData, load
+from trainer.errors import ConfigError
 from trainer.methods import Method, method_for
 from trainer.methods.options import check_options
 from trainer.networks.flatten import FlatLayout
 from trainer.networks.registry import build, check_serves
 from trainer.networks.split import SplitNetwork
-from trainer.networks.summary import describe
+from trainer.networks.summary import compare_cuts, describe, held_whole
 from trainer.parties.exchange import EXCHANGES
 from trainer.parties.parties import Parties, assemble, check_room
 from trainer.tasks import Task, task_for
@@ -52,9 +53,16 @@ class Experiment:
         participation.check(config.method, sites)
         if scheme is not None:
             check_room(participation.asked_per_round(config.method, sites), config)
-        task = task_for(config.training.task, data.class_names)
-        channels = data.clients[0].train.images.shape[1]
-        network = build(config.network, channels, task.out_channels, config.run.seed)
+        task = task_for(config.training.task, data.class_names, config.training)
+        task.check_targets(client.test.targets for client in data.clients)
+        data = replace(data, notes=data.notes + task.notes({client.name: client.test for client in data.clients}))
+        channels, *size = data.clients[0].train.images.shape[1:]
+        if len(size) != config.network.dimensions:
+            raise ConfigError(
+                f"network.dimensions={config.network.dimensions}, but data.source={config.data.source} gives images "
+                f"of {len(size)} dimensions: set network.dimensions={len(size)}"
+            )
+        network = build(config.network, channels, task.out_channels, config.run.seed, task.adds_input)
         return cls(config, method, data, task, network, scheme)
 
     def assemble(self, ledger: CostLedger) -> Parties:
@@ -80,22 +88,24 @@ class Experiment:
         return FlatLayout.of(self.network.head, self.network.tail, body).size
 
     def parts(self) -> dict[str, Any]:
-        """Weights per part, bytes at the cuts as they cross them, and the size of one encrypted contribution."""
-        shape = tuple(self.data.clients[0].train.images.shape[1:])
-        table = describe(self.network, (shape[0], shape[1], shape[2]))
-        training = self.config.training
+        """What `parts.json` records: weights and FLOPs per part, bytes at the cuts as they cross them, what other cuts
+        would cost, and the size of one encrypted contribution."""
+        channels, *size = self.data.clients[0].train.images.shape[1:]
+        table = describe(self.network, (channels, *size))
+        task, training = self.task, self.config.training
         bytes_of = EXCHANGES[training.cut_exchange].bytes_of
         for cut in table["cuts"]:
             cut["bytes_per_image"] = bytes_of((1, *cut["shape"]))
             # activations one way, their gradient the other
             cut["bytes_per_step"] = 2 * bytes_of((training.batch_size, *cut["shape"]))
-        if self._is_whole:  # nothing crosses a cut
-            table |= {"parts": [part | {"party": "client"} for part in table["parts"]], "cuts": []}
+        other_cuts = compare_cuts(self.config.network, channels, task.out_channels, size, task.adds_input)
+        if self._is_whole:
+            table, other_cuts = held_whole(table), []
         values, ciphertext_bytes = self.encrypted_values, 0
         if self.scheme is not None:
             sums = CodecShape(self.config.encryption.bits, self.config.encryption.k_max, values)
             ciphertext_bytes = frame.frame_bytes(self.scheme.payload_bytes(sums))
-        return table | {"encrypted_values": values, "ciphertext_bytes": ciphertext_bytes}
+        return table | {"choices": other_cuts, "encrypted_values": values, "ciphertext_bytes": ciphertext_bytes}
 
     @property
     def _is_whole(self) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
 from he_core import CostLedger
 from trainer import checkpoint, participation
@@ -224,9 +225,9 @@ class Run:
             picks = np.unique(np.linspace(0, len(site.test) - 1, count + 2).round().astype(int)[1:-1])
             predicted = judge.predict(site.test.images[picks])
             for pick, prediction in zip(picks, predicted, strict=True):
-                images.append(site.test.images[pick, 0].numpy())
-                targets.append(site.test.targets[pick].squeeze(0).numpy())
-                predictions.append(prediction.squeeze(0).numpy())
+                images.append(_drawn(site.test.images[pick, 0]))
+                targets.append(_drawn(site.test.targets[pick].squeeze(0)))
+                predictions.append(_drawn(prediction.squeeze(0)))
                 labels.append(f"{site.name} {site.test.identifiers[pick]}")
         if images:
             archive = io.BytesIO()
@@ -238,6 +239,11 @@ class Run:
                 labels=np.array(labels),
             )
             self._folder.write_bytes("examples.npz", archive.getvalue())
+
+
+def _drawn(image: torch.Tensor) -> np.ndarray:
+    """A slice [H, W] as it is, of a volume [D, H, W] the middle one."""
+    return (image if image.ndim == 2 else image[len(image) // 2]).numpy()
 
 
 def _refuse_non_finite(row: dict[str, Any]) -> None:

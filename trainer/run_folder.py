@@ -28,7 +28,17 @@ import he_core
 from trainer.config import Config, load
 from trainer.errors import RunFolderError
 
-RECORDED_PACKAGES = ("dcsfl", "torch", "numpy", "gmpy2", "numba", "monai", "torchmetrics", "safetensors")
+RECORDED_PACKAGES = (
+    "dcsfl",
+    "torch",
+    "numpy",
+    "gmpy2",
+    "numba",
+    "monai",
+    "torchmetrics",
+    "safetensors",
+    "scikit-image",
+)
 METRICS, LEDGER = "metrics", "ledger"
 SUMMARY, OVERRIDES, REPORT = "summary.json", "overrides.yaml", "report.html"
 

@@ -111,6 +111,19 @@ def test_a_dry_run_announces_the_bytes_that_a_run_sends(
     assert row["aggregation_bytes"] == 2 * (sent + received)
 
 
+def test_a_dry_run_tells_blocks_flops_who_holds_what_and_the_cuts_to_choose_from(
+    cli: Any, quick: tuple[str, ...]
+) -> None:
+    parts = json.loads(cli("run", "--dry-run", "--format", "json", *quick, "network.client_levels=3").stdout)
+    shown = " ".join(cli("run", "--dry-run", *quick, "network.client_levels=3").stdout.split())
+    for words in ("conv_0, down_1, down_2", "MFLOPs", "who holds what", "aggregation server", "3 tensors from head"):
+        assert words in shown
+    for choice in parts["choices"]:
+        line = rf"│ {choice['client_levels']} │ {choice['parameters']:,} \([\d.]+%\) │ [\d.,]+ \([\d.]+%\) │ "
+        marked = "chosen" if choice["client_levels"] == 3 else ""
+        assert re.search(line + rf"{choice['cut_bytes_per_image']:,} │ {marked} ?│", shown), choice
+
+
 def test_a_dry_run_of_a_method_that_does_not_average_says_so(cli: Any, quick: tuple[str, ...]) -> None:
     assert (
         "method local averages nothing: no ciphertext" in cli("run", "--dry-run", *quick, "method.name=local").stdout

@@ -129,5 +129,7 @@ def test_what_is_not_a_terminal_gets_no_control_characters(cli: Any, quick: tupl
     lines = [line for line in result.stderr.splitlines() if line.startswith("round ")]
     assert len(lines) == 2
     assert re.fullmatch(
-        r"round 2/2  loss \d\.\d{3}  dice \d\.\d{3}  encryption \d+\.\d% of the time  \d+\.\d s", lines[1]
+        r"round 2/2  loss \d\.\d{3}  dice \d\.\d{3}  iou \d\.\d{3}  hd95 \d+\.\d{3}  "
+        r"encryption \d+\.\d% of the time  \d+\.\d s",
+        lines[1],
     )

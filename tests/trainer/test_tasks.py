@@ -1,13 +1,20 @@
-"""Losses and metrics against plain formulas and scikit-image."""
+"""Losses and metrics against plain formulas, scikit-image, MONAI and torchmetrics."""
 
 import math
+import warnings
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
+from monai.metrics import compute_dice, compute_hausdorff_distance, compute_iou
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from torchmetrics.classification import MulticlassJaccardIndex
 
+from trainer.config import TrainingConfig
+from trainer.data import SampleSet
 from trainer.errors import ConfigError, DataError
+from trainer.metrics import hd95
 from trainer.tasks import Restoration, Segmentation, task_for
 
 CLASSES = ("background", "grey", "white", "lesion")
@@ -19,6 +26,19 @@ def random_labels(seed, classes=4, n=5, size=20):
 
 def random_images(seed, n=5, size=32):
     return torch.rand(n, 1, size, size, generator=torch.Generator().manual_seed(seed))
+
+
+def one_hot(labels):
+    """Labels `[n, *size]` as masks `[classes, n, *size]`."""
+    return torch.stack([labels == label for label in range(len(CLASSES))]).float()
+
+
+def blobs(generator, size, n=4):
+    """Labels with every class in every image: smooth noise cut at its quartiles."""
+    noise = torch.rand(n, 1, *size, generator=generator)
+    pool = torch.nn.functional.avg_pool2d if len(size) == 2 else torch.nn.functional.avg_pool3d
+    smooth = pool(noise, 3, stride=1, padding=1)[:, 0]
+    return torch.stack([torch.bucketize(image, image.quantile(torch.tensor([0.25, 0.5, 0.75]))) for image in smooth])
 
 
 def segmentation_score(prediction, target):
@@ -40,7 +60,57 @@ def test_dice_equals_the_plain_formula():
     expected = [2 * ((p == c) & (t == c)).sum() / ((p == c).sum() + (t == c).sum()) for c in (1, 2, 3)]
     assert [score[f"dice/{name}"] for name in CLASSES[1:]] == pytest.approx(expected, rel=1e-12)
     assert score["dice"] == pytest.approx(np.mean(expected), rel=1e-12)
-    assert set(score) == {"dice", "dice/grey", "dice/white", "dice/lesion"}
+    assert list(score)[:3] == ["dice", "iou", "hd95"]
+    assert set(score) == {m + end for m in ("dice", "iou", "hd95") for end in ("", "/grey", "/white", "/lesion")}
+
+
+def test_dice_and_iou_equal_monais_of_all_images_laid_side_by_side():
+    prediction, target = random_labels(20), random_labels(21)
+    score = segmentation_score(prediction, target)
+    side_by_side = [one_hot(x).flatten(1, 2)[None] for x in (prediction, target)]
+    for name, theirs in (("dice", compute_dice), ("iou", compute_iou)):
+        expected = theirs(*side_by_side, include_background=False)[0].tolist()
+        assert [score[f"{name}/{label}"] for label in CLASSES[1:]] == pytest.approx(expected, rel=1e-6)
+        assert score[name] == pytest.approx(np.mean(expected), rel=1e-6)
+
+
+def test_iou_equals_torchmetrics():
+    prediction, target = random_labels(22), random_labels(23)
+    expected = MulticlassJaccardIndex(4, average=None)(prediction, target)[1:].tolist()
+    score = segmentation_score(prediction, target)
+    assert [score[f"iou/{label}"] for label in CLASSES[1:]] == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("size", [(24, 20), (10, 12, 9)], ids=["2-D", "3-D"])
+def test_hd95_equals_monais_averaged_over_the_images_where_it_has_a_number(size):
+    generator = torch.Generator().manual_seed(24)
+    prediction, target = (blobs(generator, size) for _ in range(2))
+    prediction[0][prediction[0] == 3] = 0  # missed in one image
+    target[1][target[1] == 3] = 0  # absent from another
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs = compute_hausdorff_distance(
+            one_hot(prediction).transpose(0, 1), one_hot(target).transpose(0, 1), percentile=95
+        )
+    score = segmentation_score(prediction, target)
+    expected = theirs.nanmean(dim=0).tolist()
+    assert theirs.isnan().sum() == 2
+    assert [score[f"hd95/{label}"] for label in CLASSES[1:]] == pytest.approx(expected, rel=1e-6)
+    assert score["hd95"] == pytest.approx(np.mean(expected), rel=1e-6)
+
+
+def test_hd95_of_a_square_moved_by_three_pixels_is_three():
+    mask = torch.zeros(32, 32, dtype=torch.bool)
+    mask[8:20, 8:20] = True
+    assert hd95(mask.roll(3, 0), mask) == 3.0
+    assert hd95(mask, mask) == 0.0
+    assert hd95(mask, torch.zeros_like(mask)) is None
+
+
+def test_hd95_is_left_out_where_it_is_not_asked_for():
+    metrics = Segmentation(CLASSES, hd95=False).metrics()
+    metrics.update(random_labels(25), random_labels(26))
+    assert {name.partition("/")[0] for name in metrics.compute()} == {"dice", "iou"}
 
 
 def test_dice_of_logits_equals_dice_of_the_labels_they_predict():
@@ -52,25 +122,43 @@ def test_dice_of_logits_equals_dice_of_the_labels_they_predict():
     assert segmentation_score(logits, target) == segmentation_score(labels, target)
 
 
-def test_a_class_that_is_nowhere_has_no_dice_and_does_not_lower_the_mean():
+def test_a_class_that_is_nowhere_has_no_figure_and_does_not_lower_the_mean():
     target = random_labels(4, classes=3)
     score = segmentation_score(target, target)
-    assert score == {"dice": 1.0, "dice/grey": 1.0, "dice/white": 1.0}
+    assert score["dice"] == score["iou"] == 1.0
+    assert score["hd95"] == 0.0
+    assert not any("lesion" in name for name in score)
 
 
-@pytest.mark.parametrize("where", ["label", "prediction"])
-def test_a_class_in_only_the_label_or_the_prediction_counts_as_zero(where):
+def test_a_class_that_is_only_predicted_has_no_figure_as_monai_has_none():
     without, with_lesion = random_labels(5, classes=3), random_labels(5, classes=3)
     with_lesion[0, 0, 0] = 3
-    pair = (without, with_lesion) if where == "label" else (with_lesion, without)
-    score = segmentation_score(*pair)
-    assert score["dice/lesion"] == 0.0
+    score = segmentation_score(with_lesion, without)
+    monai = compute_dice(one_hot(with_lesion).transpose(0, 1), one_hot(without).transpose(0, 1))[0, 3]
+    assert monai.isnan()
+    assert not any("lesion" in name for name in score)
+    assert score["dice"] < 1  # the class it was taken for suffers
+
+
+def test_a_class_that_is_missed_everywhere_scores_zero_and_has_no_distance():
+    without, with_lesion = random_labels(5, classes=3), random_labels(5, classes=3)
+    with_lesion[0, 0, 0] = 3
+    score = segmentation_score(without, with_lesion)
+    assert score["dice/lesion"] == score["iou/lesion"] == 0.0
+    assert "hd95/lesion" not in score
     assert score["dice"] < 0.67
 
 
-def test_no_foreground_and_none_found_is_a_perfect_score():
+def test_images_of_background_alone_have_no_figures_at_all():
     empty = torch.zeros(2, 8, 8, dtype=torch.int64)
-    assert segmentation_score(empty, empty) == {"dice": 1.0}
+    assert segmentation_score(empty, empty) == {}
+
+
+def test_a_federation_whose_test_labels_are_all_background_is_refused_before_training():
+    empty, some = torch.zeros(2, 8, 8, dtype=torch.int64), random_labels(27)
+    Segmentation(CLASSES).check_targets([empty, some])
+    with pytest.raises(DataError, match="nothing could be judged"):
+        Segmentation(CLASSES).check_targets([empty, empty])
 
 
 def test_empty_slices_do_not_change_the_dice():
@@ -123,6 +211,16 @@ def test_output_beyond_the_range_counts_as_its_limit():
     assert restoration_score(output, clean) == restoration_score(predicted, clean)
 
 
+def test_restoration_notes_what_the_images_score_before_anything_is_restored():
+    degraded, clean = random_images(17), random_images(18)
+    score = restoration_score(degraded, clean)
+    samples = SampleSet(degraded, clean, tuple("abcde"))
+    (note,) = Restoration().notes({"north": samples, "south": samples})
+    assert f"psnr {score['psnr']:.4g}, ssim {score['ssim']:.4g}, rmse {score['rmse']:.4g} (mean over clients)" in note
+    assert f"north {score['psnr']:.2f} dB, south" in note
+    assert Segmentation(CLASSES).notes({}) == ()
+
+
 @pytest.mark.parametrize(
     ("task", "prediction", "target"),
     [
@@ -159,17 +257,59 @@ def test_segmentation_loss_is_batch_dice_without_background_plus_cross_entropy()
     assert logits.grad.isfinite().all()
 
 
-def test_segmentation_loss_tells_right_from_wrong():
+@pytest.mark.parametrize("loss", Segmentation.LOSSES)
+def test_every_segmentation_loss_tells_right_from_wrong_and_trains(loss):
     target = random_labels(12, n=2)
     right = 20.0 * torch.nn.functional.one_hot(target, 4).permute(0, 3, 1, 2)
-    task = Segmentation(CLASSES)
+    task = Segmentation(CLASSES, loss)
+    logits = torch.randn(2, 4, 20, 20, generator=torch.Generator().manual_seed(28), requires_grad=True)
+    task.loss(logits, target).backward()
+    assert logits.grad.abs().sum() > 0
     assert task.loss(right, target).item() < 1e-3
-    assert task.loss(right.roll(1, dims=1), target).item() > 1
+    assert task.loss(right.roll(1, dims=1), target).item() > 0.9
 
 
 def test_restoration_loss_is_the_mean_squared_error():
     a, b = random_images(13), random_images(14)
     assert Restoration().loss(a, b).item() == pytest.approx(float(((a - b) ** 2).mean()), rel=1e-6)
+
+
+def test_the_default_loss_is_the_sum_of_dice_and_cross_entropy():
+    logits, target = torch.randn(2, 4, 20, 20, generator=torch.Generator().manual_seed(29)), random_labels(30, n=2)
+    default, dice, ce = (Segmentation(CLASSES, loss).loss(logits, target) for loss in (None, "dice", "cross-entropy"))
+    assert default.item() == pytest.approx((dice + ce).item(), rel=1e-6)
+
+
+def test_l1_is_the_mean_absolute_error():
+    a, b = random_images(15), random_images(16)
+    assert Restoration("l1").loss(a, b).item() == pytest.approx(float((a - b).abs().mean()), rel=1e-6)
+
+
+@pytest.mark.parametrize(("task", "loss"), [("segmentation", "mse"), ("restoration", "dice-ce")])
+def test_a_loss_of_the_other_task_is_refused_with_this_ones(task, loss):
+    with pytest.raises(ConfigError, match=f"training.loss={loss} is not one of {task}'s: "):
+        task_for(task, CLASSES, TrainingConfig(loss=loss))
+
+
+def test_every_loss_of_the_configuration_belongs_to_a_task():
+    allowed = {
+        name for choices in get_args(TrainingConfig.model_fields["loss"].annotation) for name in get_args(choices)
+    }
+    assert allowed == {*Segmentation.LOSSES, *Restoration.LOSSES}
+
+
+def test_volumes_are_restored_and_segmented_as_images_are():
+    generator = torch.Generator().manual_seed(31)
+    clean = torch.rand(2, 1, 12, 14, 16, generator=generator)
+    restored = (clean + 0.1 * torch.rand(clean.shape, generator=generator)).clamp(0, 1)
+    score = restoration_score(restored, clean)
+    pairs = [(c.numpy()[0], r.numpy()[0]) for c, r in zip(clean, restored, strict=True)]
+    expected = np.mean([peak_signal_noise_ratio(c, r, data_range=1.0) for c, r in pairs])
+    assert score["psnr"] == pytest.approx(expected, rel=1e-5)
+    assert 0 < score["ssim"] < 1
+    logits, target = torch.randn(2, 4, 8, 9, 7, generator=generator), torch.randint(0, 4, (2, 8, 9, 7))
+    assert Segmentation(CLASSES).loss(logits, target).isfinite()
+    assert 0 < segmentation_score(logits, target)["dice"] < 1
 
 
 def test_task_for_gives_the_named_task():

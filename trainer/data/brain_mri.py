@@ -1,7 +1,8 @@
 """The demo set: axial slices of the MNI ICBM152 2009a brain template, as the nilearn package carries it.
 
-One brain is shared out to simulated hospitals: each gets its own slices and its own simulated scanner. It is a
-template, the average of 152 people, not a patient; what is learnt here says nothing about patients.
+One brain is shared out to simulated hospitals: each gets its own slices and its own simulated scanner, which for
+restoration is a CT scanner. It is a template, the average of 152 people, not a patient; what is learnt here says
+nothing about patients.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ import numpy.typing as npt
 import torch
 
 from trainer.config import DataConfig
+from trainer.data import ct
 from trainer.data.federated import ClientData, FederatedData, SampleSet, Task
 from trainer.data.scanner import Scanner, draw_scanner, noise_generator
-from trainer.data.slices import Image, Labels, fit_image, fit_labels, seen_from_above, zscore
+from trainer.data.slices import fit_image, fit_labels, seen_from_above, zscore
 from trainer.data.splitting import Split, limited, split_slices
 from trainer.errors import DataError
 
@@ -30,10 +32,14 @@ copyright Louis Collins, McConnell Brain Imaging Centre, McGill University, whos
 copying and distribution under its notice; nilearn's own description calls the licence unknown.
 Caveats: the average of 152 brains, not a patient; all clients share this one brain and differ by their slices and
 their simulated scanners; labels are thresholded tissue probabilities, not a reader's contours."""
+CT_CAVEATS = """
+Restoration: MRI anatomy stands in for CT. T1 intensity is read as attenuation, 0 as air and full scale as 1.25
+times water, so there is no skull, and tissues differ far more than in a real head (about 10 HU). Each slice fills
+its client's field of view. Geometry, photon counts and reconstruction are simulated, with scikit-image's
+projections; scatter, beam hardening and electronic noise are left out."""
 
 MIN_TISSUE_VOXELS = 500  # grey and white voxels (mm^2) a slice must hold; below, a slice is a few pixels of cortex
 MARGIN_VOXELS = 4  # kept around the brain on every side
-RESTORATION_NOISE = 0.05  # every scanner's noise for restoration: at heterogeneity 0 there is still noise to remove
 _FILE = "mni_icbm152_{}_tal_nlin_sym_09a_converted.nii.gz"
 
 
@@ -54,26 +60,28 @@ def load(data: DataConfig, task: Task, seed: int) -> FederatedData:
     """The demo set for `data.clients` hospitals; images float32[n, 1, s, s] with s = `data.image_size`.
 
     Segmentation: images z-scored per slice, targets are indices of CLASS_NAMES. Restoration: the target is the
-    slice as the client's scanner would show it without blur and noise, the image is the one with them; both
-    in [0, 1]. Raises DataError if nilearn's files are missing or the slices do not suffice for the clients.
+    slice as a map of attenuation, the image is what the client's simulated CT scanner makes of it; both in
+    [0, 1]. Raises DataError if nilearn's files are missing or the slices do not suffice for the clients.
     """
     template = read_template(template_files())
     splits = split_slices(len(template.axial_indices), data.clients, data.test_fraction, data.gap)
-    noise_floor = RESTORATION_NOISE if task == "restoration" else 0.0
     clients = []
     for client, split in enumerate(splits):
-        scanner = draw_scanner(seed, client, data.heterogeneity, noise_floor)
-        kept = limited(split, data.max_slices)
-        train, test = (
-            _scan(template, positions, scanner, task, (data.image_size, seed, client))
-            for positions in (kept.train, kept.test)
-        )
-        clients.append(ClientData(f"hospital-{client + 1}", scanner.describe(), train, test))
+        kept, key = limited(split, data.max_slices), (data.image_size, seed, client)
+        if task == "segmentation":
+            scanner = draw_scanner(seed, client, data.heterogeneity)
+            train, test = (_scan(template, part, scanner, key) for part in (kept.train, kept.test))
+            description = scanner.describe()
+        else:
+            ct_scanner = ct.draw_ct_scanner(seed, client, data.heterogeneity, data.image_size)
+            train, test = (_scan_ct(template, part, ct_scanner, key) for part in (kept.train, kept.test))
+            description = ct_scanner.describe()
+        clients.append(ClientData(f"hospital-{client + 1}", description, train, test))
     return FederatedData(
         task=task,
         class_names=CLASS_NAMES if task == "segmentation" else (),
         clients=tuple(clients),
-        provenance=PROVENANCE,
+        provenance=PROVENANCE if task == "segmentation" else PROVENANCE + CT_CAVEATS,
         notes=_notes(template, splits, data),
     )
 
@@ -126,29 +134,42 @@ def _extent(occupied: npt.NDArray[np.bool_]) -> slice:
     return slice(max(0, int(where[0]) - MARGIN_VOXELS), int(where[-1]) + 1 + MARGIN_VOXELS)
 
 
-def _scan(
-    template: Template, positions: tuple[int, ...], scanner: Scanner, task: Task, key: tuple[int, int, int]
-) -> SampleSet:
-    """The slices at `positions` through `scanner`; `key` is (image size, seed, client)."""
+def _scan(template: Template, positions: tuple[int, ...], scanner: Scanner, key: tuple[int, int, int]) -> SampleSet:
+    """Slices and labels at `positions` through `scanner`; `key` is (image size, seed, client)."""
     size, seed, client = key
-    images: list[Image] = []
-    targets: list[Image | Labels] = []
+    images, targets = [], []
     for position in positions:
-        axial = template.axial_indices[position]
         clean = scanner.expose(scanner.orient(fit_image(template.images[position], size)))
-        seen = scanner.acquire(clean, noise_generator(seed, client, axial))
-        if task == "segmentation":
-            images.append(zscore(seen))
-            targets.append(scanner.orient(fit_labels(template.labels[position], size)))
-        else:
-            images.append(np.clip(seen, 0.0, 1.0))
-            targets.append(clean)
-    target = torch.from_numpy(np.stack(targets))
+        images.append(zscore(scanner.acquire(clean, noise_generator(seed, client, template.axial_indices[position]))))
+        targets.append(scanner.orient(fit_labels(template.labels[position], size)))
     return SampleSet(
         images=torch.from_numpy(np.stack(images))[:, None],
-        targets=target if task == "segmentation" else target[:, None],
-        identifiers=tuple(f"slice-{template.axial_indices[position]:03d}" for position in positions),
+        targets=torch.from_numpy(np.stack(targets)),
+        identifiers=_identifiers(template, positions),
     )
+
+
+def _scan_ct(
+    template: Template, positions: tuple[int, ...], scanner: ct.CtScanner, key: tuple[int, int, int]
+) -> SampleSet:
+    """Low-dose images of the slices at `positions`, and the slices themselves; `key` as for `_scan`."""
+    size, seed, client = key
+    circle = ct.imaged_circle(size)
+    images, targets = [], []
+    for position in positions:
+        clean = np.where(circle, fit_image(template.images[position], size), np.float32(0.0))
+        seen = scanner.scan(clean, ct.photon_generator(seed, client, template.axial_indices[position]))
+        images.append(np.clip(seen, 0.0, 1.0))
+        targets.append(clean)
+    return SampleSet(
+        images=torch.from_numpy(np.stack(images))[:, None],
+        targets=torch.from_numpy(np.stack(targets))[:, None],
+        identifiers=_identifiers(template, positions),
+    )
+
+
+def _identifiers(template: Template, positions: tuple[int, ...]) -> tuple[str, ...]:
+    return tuple(f"slice-{template.axial_indices[position]:03d}" for position in positions)
 
 
 def _notes(template: Template, splits: tuple[Split, ...], data: DataConfig) -> tuple[str, ...]:

@@ -22,9 +22,10 @@ Task = Literal["segmentation", "restoration"]
 class SampleSet:
     """Images with their targets, in one fixed order.
 
-    `images`: float32[n, 1, H, W], finite, n >= 1. `targets`: class indices int64[n, H, W], >= 0 (segmentation),
-    or images float32[n, 1, H, W], finite (restoration). `identifiers`: n names, unique within a client, such as
-    "slice-083" or "patient7/slice-012". Raises DataError where any of this does not hold.
+    `images`: float32[n, 1, *size], finite, n >= 1; size is H, W of slices or D, H, W of volumes. `targets`: class
+    indices int64[n, *size], >= 0 (segmentation), or images float32[n, 1, *size], finite (restoration).
+    `identifiers`: n names, unique within a client, such as "slice-083" or "patient7/slice-012". Raises DataError
+    where any of this does not hold.
     """
 
     images: torch.Tensor
@@ -33,8 +34,10 @@ class SampleSet:
 
     def __post_init__(self) -> None:
         shape = tuple(self.images.shape)
-        if len(shape) != 4 or shape[1] != 1 or 0 in shape:
-            raise DataError(f"images must have shape [n, 1, H, W] with n, H, W >= 1, not {list(shape)}")
+        if len(shape) not in (4, 5) or shape[1] != 1 or 0 in shape:
+            raise DataError(
+                f"images must have shape [n, 1, H, W] or [n, 1, D, H, W], every side >= 1, not {list(shape)}"
+            )
         count = shape[0]
         if self.images.dtype != torch.float32:
             raise DataError(f"images must be float32, not {self.images.dtype}")

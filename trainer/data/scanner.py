@@ -98,10 +98,10 @@ class Scanner:
         return np.sin(across * math.pi / 2)
 
 
-def draw_scanner(seed: int, client: int, heterogeneity: float, noise_floor: float = 0.0) -> Scanner:
+def draw_scanner(seed: int, client: int, heterogeneity: float) -> Scanner:
     """The scanner of client number `client` (from 0): a function of the arguments alone.
 
-    `heterogeneity` (0 to 2) scales every difference; at 0 all scanners have only the noise `noise_floor`.
+    `heterogeneity` (0 to 2) scales every difference; at 0 no scanner changes anything.
     The seed fixes where client 0 stands. The others follow in steps of square roots of primes, modulo 1 (a
     Kronecker sequence), which spreads any number of clients evenly over the ranges, where independent draws
     could land together; so the clients of every seed differ.
@@ -119,7 +119,7 @@ def draw_scanner(seed: int, client: int, heterogeneity: float, noise_floor: floa
         gain=1.0 - heterogeneity * GAIN_LOSS * gain,
         blur_pixels=heterogeneity * BLUR_PIXELS * resolution,
         coarsening=1.0 + heterogeneity * COARSENING * resolution,
-        noise=noise_floor + heterogeneity * NOISE * noise,
+        noise=heterogeneity * NOISE * noise,
     )
 
 

@@ -78,8 +78,14 @@ class RedCnnTail(Tail):
 def build(network: NetworkConfig, in_channels: int, out_channels: int) -> SplitNetwork:
     """RED-CNN of `network.channels`; at 96, and grey images, 4,897 of 1,848,865 weights are the client's.
 
-    Raises ConfigError unless `in_channels == out_channels`: the input image is added to the output.
+    Raises ConfigError unless `in_channels == out_channels`: the input image is added to the output; and for
+    volumes, for which it was not made.
     """
+    if network.dimensions != 2:
+        raise ConfigError(
+            f"RED-CNN is a network for slices: set network.dimensions=2 (not {network.dimensions}), or network.name "
+            "to unet or residual-unet"
+        )
     if in_channels != out_channels:
         raise ConfigError(
             f"RED-CNN adds its input ({in_channels} channels) to its output ({out_channels} channels), which "

@@ -16,29 +16,44 @@ from trainer.networks.split import SplitNetwork
 
 @dataclass(frozen=True)
 class Entry:
-    """A network: `make(config, in_channels, out_channels)` draws from torch's global CPU generator."""
+    """A network: `make(config, in_channels, out_channels, add_input)` draws from torch's global CPU generator.
 
-    make: Callable[[NetworkConfig, int, int], SplitNetwork]
+    `client_levels`: the cuts it can have, by what `network.client_levels` may be; () where there is one cut only.
+    """
+
+    make: Callable[[NetworkConfig, int, int, bool], SplitNetwork]
     tasks: tuple[str, ...]
+    client_levels: tuple[int, ...] = ()
 
 
+_U_NET_CUTS = tuple(range(1, unet.POOLINGS))
 NETWORKS = {
-    "unet": Entry(unet.build, ("segmentation", "restoration")),
-    "redcnn": Entry(redcnn.build, ("restoration",)),
+    "unet": Entry(unet.build, ("segmentation", "restoration"), _U_NET_CUTS),
+    "residual-unet": Entry(unet.build_residual, ("segmentation", "restoration"), _U_NET_CUTS),
+    "redcnn": Entry(lambda network, inputs, outputs, _: redcnn.build(network, inputs, outputs), ("restoration",)),
 }
 
 
-def build(network: NetworkConfig, in_channels: int, out_channels: int, seed: int) -> SplitNetwork:
+def build(
+    network: NetworkConfig, in_channels: int, out_channels: int, seed: int, add_input: bool = False
+) -> SplitNetwork:
     """The configured network on the CPU, its weights a function of `seed` alone (0 to 2^63-1).
 
-    The global random generators are left as they were.
+    `add_input`: whether the image is added to the output, which then must have as many channels; RED-CNN does so in
+    any case. The global random generators are left as they were.
     Raises ConfigError for an unknown name, or sizes the network cannot have.
     """
     entry = _entry(network.name)
     with torch.random.fork_rng(devices=[]):
         # Not torch.manual_seed, which would also reseed the generators of the accelerators.
         torch.default_generator.manual_seed(seed)
-        return entry.make(network, in_channels, out_channels)
+        return entry.make(network, in_channels, out_channels, add_input)
+
+
+def choices(network: NetworkConfig) -> tuple[NetworkConfig, ...]:
+    """The configuration at every cut that its network can have, the one nearest to the image first."""
+    levels = _entry(network.name).client_levels
+    return tuple(network.model_copy(update={"client_levels": level}) for level in levels) or (network,)
 
 
 def check_serves(network: NetworkConfig, task: str) -> None:

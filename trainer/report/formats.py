@@ -6,9 +6,9 @@ import math
 
 MISSING = "–"  # noqa: RUF001
 
-_METRIC_TITLES = {"dice": "Dice", "psnr": "PSNR", "ssim": "SSIM", "rmse": "RMSE"}
-_METRIC_UNITS = {"psnr": "dB"}
-_METRIC_FORMATS = {"psnr": "{:.2f}", "rmse": "{:.3g}"}
+_METRIC_TITLES = {"dice": "Dice", "iou": "IoU", "hd95": "HD95", "psnr": "PSNR", "ssim": "SSIM", "rmse": "RMSE"}
+_METRIC_UNITS = {"psnr": "dB", "hd95": "px"}
+_METRIC_FORMATS = {"psnr": "{:.2f}", "hd95": "{:.2f}", "rmse": "{:.3g}"}
 
 
 def seconds(value: float | None) -> str:
@@ -37,6 +37,17 @@ def bytes_(value: float | None) -> str:
         if value < 999.5:
             return f"{_three_digits(value)} {unit}"
     return f"{value / 1000:,.2f} TB"
+
+
+def flops(value: float | None) -> str:
+    """A number of floating-point operations in decimal units: `12.3 M`, `1.85 G`."""
+    if value is None or not math.isfinite(value):
+        return MISSING
+    for unit in ("", " k", " M", " G"):
+        if value < 999.5:
+            return f"{_three_digits(value) if unit else f'{value:.0f}'}{unit}"
+        value /= 1000
+    return f"{value:,.2f} T"
 
 
 def count(value: float) -> str:

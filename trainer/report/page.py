@@ -138,6 +138,7 @@ def _environment() -> Environment:
     environment.filters.update(
         seconds=formats.seconds,
         bytes=formats.bytes_,
+        flops=formats.flops,
         count=formats.count,
         percent=formats.percent,
         metric=formats.metric,

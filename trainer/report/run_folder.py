@@ -63,11 +63,14 @@ class Settings(_Record):
 
 
 class Part(_Record):
-    """One part of the network, and the party that holds it."""
+    """One part of the network, and the party that holds it. Runs of earlier versions have no FLOPs, per image."""
 
     part: str
     party: str
     parameters: int = Field(ge=0)
+    blocks: list[str] = []
+    flops: int | None = Field(None, ge=0)
+    training_flops: int | None = Field(None, ge=0)
 
 
 class Cut(_Record):
@@ -78,12 +81,33 @@ class Cut(_Record):
     bytes_per_image: int = Field(ge=0)
 
 
+class Kept(_Record):
+    """A tensor that stays at the client, from head to tail, for one image."""
+
+    shape: tuple[int, ...]
+    bytes_per_image: int = Field(ge=0)
+
+
+class Choice(_Record):
+    """What another cut would cost the client, and the bytes of one image over both cuts in one direction."""
+
+    client_levels: int
+    chosen: bool
+    parameters: int = Field(ge=0)
+    parameters_share: float
+    training_flops: int = Field(ge=0)
+    training_flops_share: float
+    cut_bytes_per_image: int = Field(ge=0)
+
+
 class Parts(_Record):
     """`parts.json`: how the network is split, and what is encrypted of it."""
 
     network: str
     parts: list[Part]
     cuts: list[Cut]
+    kept: list[Kept] = []
+    choices: list[Choice] = []
     encrypted_values: int = Field(ge=0)
     ciphertext_bytes: int = Field(ge=0)
 

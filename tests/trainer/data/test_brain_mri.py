@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from trainer.config import DataConfig
-from trainer.data import FederatedData, brain_mri, load
+from trainer.data import FederatedData, brain_mri, ct, load
 from trainer.data.slices import fit_image, zscore
 from trainer.errors import DataError
 
@@ -144,6 +144,24 @@ def test_restoration_pairs_stay_in_the_unit_range_and_leave_noise_to_remove(hete
             assert 0 <= float(images.min()) <= float(images.max()) <= 1
         error = (client.train.images - client.train.targets).pow(2).mean().sqrt()
         assert 0.02 < float(error) < 0.2
+
+
+def test_restoration_images_are_what_each_clients_ct_scanner_makes_of_the_targets():
+    data = load_small("restoration", max_slices=3)
+    assert "MRI anatomy stands in for CT" in data.provenance
+    assert len({client.description for client in data.clients}) == len(data.clients)
+    for index, client in enumerate(data.clients):
+        scanner = ct.draw_ct_scanner(42, index, 0.5, 48)
+        assert client.description == scanner.describe()
+        clean = client.test.targets[0, 0].numpy()
+        photons = ct.photon_generator(42, index, axial(client.test.identifiers)[0])
+        assert np.array_equal(client.test.images[0, 0].numpy(), scanner.scan(clean, photons).clip(0, 1))
+
+
+def test_restoration_targets_are_the_templates_slices(template):
+    client = load_small("restoration", max_slices=3).clients[0]
+    position = template.axial_indices.index(axial(client.train.identifiers)[0])
+    assert np.array_equal(client.train.targets[0, 0].numpy(), fit_image(template.images[position], 48))
 
 
 def test_provenance_names_source_licence_and_that_this_is_no_patient(demo):

@@ -34,7 +34,7 @@ LABELS = torch.zeros(2, 4, 4, dtype=torch.int64)
         (torch.zeros(()), LABELS, ("a", "b"), r"shape \[n, 1, H, W\]"),
         (torch.zeros(2, 4, 4), LABELS, ("a", "b"), r"shape \[n, 1, H, W\]"),
         (torch.zeros(2, 3, 4, 4), LABELS, ("a", "b"), r"shape \[n, 1, H, W\]"),
-        (torch.zeros(0, 1, 4, 4), LABELS[:0], (), "n, H, W >= 1"),
+        (torch.zeros(0, 1, 4, 4), LABELS[:0], (), "every side >= 1"),
         (torch.zeros(2, 1, 4, 4, dtype=torch.float64), LABELS, ("a", "b"), "float32, not torch.float64"),
         (with_value(float("nan")), LABELS, ("a", "b"), "images hold NaN"),
         (torch.zeros(2, 1, 4, 4), with_value(float("inf")), ("a", "b"), "targets hold NaN"),
@@ -48,6 +48,14 @@ LABELS = torch.zeros(2, 4, 4, dtype=torch.int64)
 def test_invalid_samples_do_not_come_into_being(images, targets, names, message):
     with pytest.raises(DataError, match=message):
         SampleSet(images, targets, names)
+
+
+@pytest.mark.parametrize("size", [(4, 5), (3, 4, 5)], ids=["slices", "volumes"])
+def test_slices_and_volumes_are_both_samples(size):
+    images, labels = torch.rand(2, 1, *size), torch.zeros(2, *size, dtype=torch.int64)
+    assert len(SampleSet(images, labels, ("a", "b"))) == len(SampleSet(images, images, ("a", "b"))) == 2
+    with pytest.raises(DataError, match="must have shape"):
+        SampleSet(images, labels[..., :3], ("a", "b"))
 
 
 def test_pooling_keeps_every_sample_in_order_and_tells_equal_names_apart():

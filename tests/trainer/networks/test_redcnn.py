@@ -57,3 +57,8 @@ def test_smallest_image_passes_and_one_pixel_less_is_refused():
 def test_output_with_other_channels_than_the_input_is_refused_with_the_fix():
     with pytest.raises(ConfigError, match=r"training\.task=restoration"):
         redcnn(out_channels=4)
+
+
+def test_volumes_are_refused_with_the_networks_that_take_them():
+    with pytest.raises(ConfigError, match=r"network\.dimensions=2.*unet or residual-unet"):
+        build(NetworkConfig(name="redcnn", dimensions=3), 1, 1, 0)

@@ -5,7 +5,7 @@ import torch
 
 from trainer.config import NetworkConfig
 from trainer.errors import ConfigError
-from trainer.networks.registry import NETWORKS, build, check_serves
+from trainer.networks.registry import NETWORKS, build, check_serves, choices
 from trainer.networks.split import Unsplit
 
 SMALL = {"features": (4, 4, 4, 4, 4, 4), "channels": 3}
@@ -43,7 +43,7 @@ def test_unknown_name_offers_the_nearest():
 
 
 def test_unknown_name_near_to_nothing_lists_the_known():
-    with pytest.raises(ConfigError, match="known: unet, redcnn"):
+    with pytest.raises(ConfigError, match="known: unet, residual-unet, redcnn"):
         build(NetworkConfig(name="transformer"), 1, 2, 0)
 
 
@@ -53,7 +53,24 @@ def test_redcnn_is_refused_for_segmentation_and_the_message_names_unet():
 
 
 @pytest.mark.parametrize(
-    ("name", "task"), [("unet", "segmentation"), ("unet", "restoration"), ("redcnn", "restoration")]
+    ("name", "task"),
+    [
+        ("unet", "segmentation"),
+        ("unet", "restoration"),
+        ("residual-unet", "segmentation"),
+        ("residual-unet", "restoration"),
+        ("redcnn", "restoration"),
+    ],
 )
 def test_networks_serve_the_tasks_they_declare(name, task):
     check_serves(NetworkConfig(name=name), task)
+
+
+def test_choices_are_the_networks_cuts_and_each_can_be_built():
+    for name in ("unet", "residual-unet"):
+        cuts = choices(NetworkConfig(name=name, **SMALL))
+        assert [cut.client_levels for cut in cuts] == [1, 2, 3]
+        heads = [sum(p.numel() for p in build(cut, 1, 2, 0).head.parameters()) for cut in cuts]
+        assert heads == sorted(set(heads))
+    only = NetworkConfig(name="redcnn", **SMALL)
+    assert choices(only) == (only,)

@@ -26,6 +26,7 @@ SMALL = (
     "encryption.parameters={}",
 )
 UNET = ("network.features=[4, 4, 6, 6, 8, 4]", "network.client_levels=2")
+RESIDUAL_UNET = ("training.task=restoration", "network.name=residual-unet", *UNET)
 REDCNN = ("training.task=restoration", "network.name=redcnn", "network.channels=6")
 
 
@@ -88,6 +89,11 @@ def federation() -> Callable[..., Federation]:
 @pytest.fixture(scope="session")
 def redcnn() -> tuple[str, ...]:
     return REDCNN
+
+
+@pytest.fixture(scope="session")
+def residual_unet() -> tuple[str, ...]:
+    return RESIDUAL_UNET
 
 
 @pytest.fixture(scope="session")

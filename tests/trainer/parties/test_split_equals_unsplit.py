@@ -28,7 +28,7 @@ METHODS = {
 def train_unsplit(fed):
     """The oracle: a plain loop over the same batches, one Adam over the whole network."""
     config, task = fed.config, fed.experiment.task
-    network = Unsplit(build(config.network, 1, task.out_channels, config.run.seed)).train()
+    network = Unsplit(build(config.network, 1, task.out_channels, config.run.seed, task.adds_input)).train()
     optimiser = torch.optim.Adam(
         network.parameters(), lr=config.training.learning_rate, weight_decay=config.training.weight_decay
     )
@@ -76,7 +76,7 @@ def assert_same_model(found, expected, start):
     assert moved > 1e-3, "nothing was learnt, so equality would mean nothing"
 
 
-@pytest.mark.parametrize("network_name", ["unet", "redcnn"])
+@pytest.mark.parametrize("network_name", ["unet", "residual_unet", "redcnn"])
 @pytest.mark.parametrize("method", METHODS)
 def test_one_client_equals_the_unsplit_network_weight_for_weight(federation, request, network_name, method):
     network = request.getfixturevalue(network_name)

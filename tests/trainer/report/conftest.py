@@ -85,13 +85,33 @@ ENVIRONMENT = {
 PARTS = {
     "network": "unet",
     "parts": [
-        {"part": "head", "party": "client", "parameters": 2_544},
-        {"part": "body", "party": "compute server", "parameters": 486_112},
+        {
+            "part": "head",
+            "party": "client",
+            "parameters": 2_544,
+            "blocks": ["conv_0", "pool"],
+            "flops": 44_236_800,
+            "training_flops": 130_056_192,
+        },
+        {"part": "body", "party": "compute server", "parameters": 486_112},  # as an earlier version wrote it
         {"part": "tail", "party": "client", "parameters": 5_268},
     ],
     "cuts": [
         {"cut": "head to body", "shape": [16, 96, 96], "bytes_per_image": 589_824},
         {"cut": "body to tail", "shape": [16, 96, 96], "bytes_per_image": 589_824},
+    ],
+    "kept": [{"shape": [16, 96, 96], "bytes_per_image": 589_824}],
+    "choices": [
+        {
+            "client_levels": level,
+            "chosen": level == 1,
+            "parameters": 7_812 * level,
+            "parameters_share": 0.02 * level,
+            "training_flops": 614_000_000 * level,
+            "training_flops_share": 0.3 * level,
+            "cut_bytes_per_image": 1_179_648 // level,
+        }
+        for level in (1, 2, 3)
     ],
     "encrypted_values": VALUES,
     "ciphertext_bytes": FRAME_BYTES,

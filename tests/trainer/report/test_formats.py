@@ -60,4 +60,17 @@ def test_metrics_have_their_customary_digits(value, name, text):
 def test_metric_titles_name_class_and_unit():
     assert formats.metric_title("dice/grey") == "Dice, grey"
     assert formats.metric_title("psnr", unit=True) == "PSNR (dB)"
-    assert formats.metric_title("hd95") == "hd95"
+    assert formats.metric_title("hd95/grey", unit=True) == "HD95, grey (px)"
+    assert formats.metric_title("nmi") == "nmi"
+
+
+def test_flops_are_in_decimal_units_and_a_dash_where_not_recorded():
+    assert [formats.flops(value) for value in (0, 999, 12_345, 84_934_656, 1.85e9, 3e12)] == [
+        "0",
+        "999",
+        "12.3 k",
+        "84.9 M",
+        "1.85 G",
+        "3.00 T",
+    ]
+    assert formats.flops(None) == formats.MISSING

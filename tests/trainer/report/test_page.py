@@ -274,3 +274,14 @@ def test_missing_metrics_are_shown_as_a_dash_not_as_nan(make_run):
 def test_more_clients_than_colours_are_drawn_grey(page_of):
     _, page, _ = page_of(rounds=2, clients=11)
     assert "11 clients" in page.words[page.words.index("Training loss") :]
+
+
+def test_the_parts_show_blocks_and_flops_and_the_choices_mark_this_runs_cut(page_of):
+    _, page, _ = page_of(rounds=1, clients=2)
+    parts = next(table for table in page.tables.values() if table[0][:2] == ["Part", "held by"])
+    assert parts[1][2:] == ["conv_0, pool", "2,544", "0.52 %", "44.2 M", "130 M"]
+    assert parts[2][-2:] == ["–", "–"]  # noqa: RUF001
+    choices = page.tables["choices"]
+    assert [(row[0], row[-1]) for row in choices[1:]] == [("1", "chosen"), ("2", ""), ("3", "")]
+    assert choices[1][1:6] == ["7,812", "2.0 %", "614 M", "30.0 %", "1.18 MB"]
+    assert "the client keeps 1 tensor of an image, 590 kB" in " ".join(page.words.split())
