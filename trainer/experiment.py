@@ -88,8 +88,8 @@ class Experiment:
         return FlatLayout.of(self.network.head, self.network.tail, body).size
 
     def parts(self) -> dict[str, Any]:
-        """What `parts.json` records: weights and FLOPs per part, bytes at the cuts as they cross them, what other cuts
-        would cost, and the size of one encrypted contribution."""
+        """What `parts.json` records: weights and FLOPs per part, bytes at the cuts as they cross them, what
+        other cuts would cost, and the size of one encrypted contribution."""
         channels, *size = self.data.clients[0].train.images.shape[1:]
         table = describe(self.network, (channels, *size))
         task, training = self.task, self.config.training

@@ -123,7 +123,7 @@ def test_splitnn_equals_one_unsplit_network_that_the_clients_train_in_turn(feder
 def train_in_turn(fed):
     """The oracle: one network; one Adam for the body, and for head and tail one per client."""
     config, task = fed.config, fed.experiment.task
-    network = Unsplit(build(config.network, 1, task.out_channels, config.run.seed)).train()
+    network = Unsplit(build(config.network, 1, task.out_channels, config.run.seed, task.adds_input)).train()
     own = [[adam(part, config.training) for part in (network.head, network.tail)] for _ in fed.data.clients]
     body = adam(network.body, config.training)
     for round_index in range(ROUNDS):
