@@ -127,7 +127,7 @@ class BarDisplay(LineDisplay):
         self._progress.update(self._batch_task, note=text)
 
     def round_done(self, row: Row) -> None:
-        self._progress.update(self._round_task, advance=1, note=summarise(row))
+        self._progress.update(self._round_task, advance=1, note=summarise(row, most=1))
         self._progress.reset(self._batch_task, note="")
         super().round_done(row)
 
@@ -173,10 +173,10 @@ def round_line(row: Row, rounds: int) -> str:
     return f"round {row['round'] + 1}/{rounds}  {summarise(row)}  {row['wall_seconds']:.1f} s"
 
 
-def summarise(row: Row) -> str:
-    """Loss, metrics and encryption's share of a round, in a line."""
-    scores = row["evaluation"]["mean"]
-    figures = "  ".join(f"{name} {value:.3f}" for name, value in scores.items() if "/" not in name)
+def summarise(row: Row, most: int | None = None) -> str:
+    """Loss, metrics (the first `most`, all if not given) and encryption's share of a round, in a line."""
+    scores = [(name, value) for name, value in row["evaluation"]["mean"].items() if "/" not in name]
+    figures = "  ".join(f"{name} {value:.3f}" for name, value in scores[:most])
     loss = "skipped" if row["train_loss_mean"] is None else f"loss {row['train_loss_mean']:.3f}"
     return f"{loss}  {figures}  encryption {row['encryption_share']:.1%} of the time"
 
