@@ -28,8 +28,10 @@ from trainer.networks.split import SplitNetwork
 from trainer.networks.summary import describe
 from trainer.parties.client import Client
 from trainer.parties.compute_server import ComputeServer
+from trainer.parties.exchange import EXCHANGES
 from trainer.parties.messages import Message, Participant, RoundPlan
 from trainer.parties.parties import assemble
+from trainer.parties.whole_client import WholeClient
 from trainer.tasks import Task, task_for
 from trainer.transport.in_process import payload_bytes
 
@@ -94,7 +96,7 @@ def setting_of(name: str, timed: bool) -> Setting:
     is_segmentation = config.training.task == "segmentation"
     targets = torch.randint(0, len(CLASSES), (count, size, size), generator=random) if is_segmentation else images
     task = task_for(config.training.task, CLASSES if is_segmentation else ())
-    network = build(config.network, 1, task.out_channels, config.run.seed)
+    network = build(config.network, 1, task.out_channels, config.run.seed, task.adds_input)
     return Setting(config, network, task, SampleSet(images, targets, tuple(map(str, range(count)))))
 
 
@@ -104,8 +106,9 @@ def test_step_at_the_cuts(name: str, timed: bool, repeat: Repeat, record: Record
     s = setting_of(name, timed)
     training = s.config.training
     off = Correction(CorrectionConfig(mode="off"), "body")
-    transport = TimedTransport(ComputeServer(s.network.body, 1, training, off, device=CPU))
-    client = Client(0, s.network.head, s.network.tail, s.task, training, transport, seed=1, device=CPU)
+    exact = EXCHANGES["float32"]
+    transport = TimedTransport(ComputeServer(s.network.body, [exact()], training, off, device=CPU))
+    client = Client(0, s.network.head, s.network.tail, s.task, training, transport, exact(), seed=1, device=CPU)
     one = SampleSet(s.samples.images[:1], s.samples.targets[:1], ("0",))
     parts: dict[str, list[float]] = {part: [] for part in STEP_PARTS}
     rounds = itertools.count()
@@ -123,6 +126,17 @@ def test_step_at_the_cuts(name: str, timed: bool, repeat: Repeat, record: Record
     promised = describe(s.network, (1, height, width))["cuts"]
     assert transport.bytes == 2 * sum(cut["bytes_per_image"] for cut in promised)
     record(1, group="trainer: a step", who=s.who, what="step", bytes=transport.bytes, parts=parts)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_step_of_the_unsplit_network(name: str, timed: bool, repeat: Repeat, record: Record) -> None:
+    """The same step where the hospital holds everything: what splitting costs in one process is the difference."""
+    s = setting_of(name, timed)
+    client = WholeClient(0, s.network, s.task, s.config.training, seed=1, device=CPU)
+    one = SampleSet(s.samples.images[:1], s.samples.targets[:1], ("0",))
+    rounds = itertools.count()
+    assert math.isfinite(repeat(lambda: client.train(next(rounds), one)))
+    record(1, group="trainer: a step, unsplit", who=s.who, what="step")
 
 
 def test_round(
