@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from he_core.arith.coefficients import unpack_below
 from he_core.arith.kernels import RlweKernels
 from he_core.arith.threads import Threads
-from he_core.errors import CiphertextRangeError
 from he_core.params import RlweParameters
 from he_core.planner import LARGEST_SAMPLE, RlwePlan, coefficient_width, part_bytes
 
@@ -236,12 +236,7 @@ class RingArithmetic:
 
     def _unpack(self, out: NDArray[np.uint64], packed: NDArray[np.uint8], dropped_bits: int, first: int) -> None:
         limit = Q >> dropped_bits if dropped_bits else Q
-        try:
-            self._kernels.unpack_coefficients(out, packed, coefficient_width(dropped_bits), limit)
-        except OverflowError as error:
-            raise CiphertextRangeError(first + error.args[1], f"is not below its modulus, {limit}") from None
-        except ValueError:
-            raise CiphertextRangeError(first + out.size, "bits are set after the last coefficient") from None
+        unpack_below(self._kernels, out, packed, coefficient_width(dropped_bits), limit, first)
 
     def _decoded(self, ciphertext: RlweCiphertext) -> DecodedVector:
         if isinstance(ciphertext, PackedVector):

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from he_core.arith.coefficients import unpack_below
 from he_core.arith.kernels import KERNELS
 from he_core.codec import CodecShape
 from he_core.errors import CiphertextRangeError, ParameterError, RingTooSmallError
@@ -209,10 +210,5 @@ def _packed(residues: Residues) -> bytes:
 def _unpacked(packed: NDArray[np.uint8], count: int) -> Residues:
     """uint64[count]. Raises CiphertextRangeError."""
     out = np.empty(count, np.uint64)
-    try:
-        KERNELS.coefficients.unpack_coefficients(
-            out, packed, LatticeParameters.MODULUS_BITS, LatticeParameters.MODULUS
-        )
-    except OverflowError as error:
-        raise CiphertextRangeError(error.args[1], f"is not below its modulus, {LatticeParameters.MODULUS}") from None
+    unpack_below(KERNELS.coefficients, out, packed, LatticeParameters.MODULUS_BITS, LatticeParameters.MODULUS)
     return out
