@@ -8,6 +8,7 @@ depth 0, a first modulus of 60 bits, scale 2^40.
 from __future__ import annotations
 
 import sys
+from abc import abstractmethod
 from importlib.metadata import version
 from typing import Any
 
@@ -39,12 +40,12 @@ class OpenFhe(Peer):
         self.context.Enable(openfhe.PKESchemeFeature.LEVELEDSHE)
         self.keys = self.context.KeyGen()
 
-    def encode(self, values: NDArray[np.float32]) -> list[Any]:
-        raise NotImplementedError
+    @abstractmethod
+    def encode(self, values: NDArray[np.float32]) -> list[Any]: ...
 
+    @abstractmethod
     def decode(self, plaintexts: list[Any]) -> NDArray[np.float64]:
         """The sum's mean, with what fills the last chunk."""
-        raise NotImplementedError
 
     def encrypt(self, values: NDArray[np.float32], client: int = 0) -> Frames:
         encrypted = (self.context.Encrypt(self.keys.publicKey, plain) for plain in self.encode(values))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,7 +14,7 @@ Frames = list[bytes]
 """What travels: a message, or one per ciphertext."""
 
 
-class Peer:
+class Peer(ABC):
     """A library, set up with keys. `name` is the row's, `note` what its user should know of the setting.
 
     encrypts: whether who adds cannot read the sum. tolerance: of a mean. addends: the updates in a mean. least: the
@@ -27,25 +28,25 @@ class Peer:
     addends: ClassVar[int] = 2
     least: ClassVar[int | None] = None
 
+    @abstractmethod
     def encrypt(self, values: NDArray[np.float32], client: int = 0) -> Frames:
         """A client's update, ready to be sent."""
-        raise NotImplementedError
 
+    @abstractmethod
     def start(self, received: Frames) -> Any:
         """The sum of one."""
-        raise NotImplementedError
 
+    @abstractmethod
     def add(self, total: Any, received: Frames) -> Any:
         """One more update, off the wire, into the sum, which may be overwritten."""
-        raise NotImplementedError
 
+    @abstractmethod
     def finish(self, total: Any) -> Frames:
         """The sum, ready to be sent."""
-        raise NotImplementedError
 
+    @abstractmethod
     def decrypt(self, received: Frames, count: int) -> NDArray[np.float32]:
         """The mean of `addends` updates of `count` values."""
-        raise NotImplementedError
 
 
 class PeerRound:
