@@ -19,8 +19,9 @@ from trainer.networks.flatten import FlatLayout
 from trainer.networks.registry import build, check_serves
 from trainer.networks.split import SplitNetwork
 from trainer.networks.summary import compare_cuts, describe, held_whole
+from trainer.parties.building import check_room
 from trainer.parties.exchange import EXCHANGES
-from trainer.parties.parties import Parties, assemble, check_room
+from trainer.parties.parties import Parties, assemble
 from trainer.tasks import Task, task_for
 
 

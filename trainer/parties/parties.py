@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 
-import torch
-
-from he_core import CostLedger, Decryptor, Encryptor, Scheme
+from he_core import CostLedger, Scheme
 from trainer.config import Config, CorrectionConfig
-from trainer.correction import Correction
 from trainer.data.federated import SampleSet
-from trainer.errors import CheckpointError, ConfigError, ProtocolError
+from trainer.errors import CheckpointError, ProtocolError
 from trainer.networks.split import SplitNetwork
 from trainer.parties.aggregation_server import AggregationServer
 from trainer.parties.arrangement import COPIES, Arrangement
 from trainer.parties.averaging import EncryptedAveraging
-from trainer.parties.client import Client
+from trainer.parties.building import averaging, compute_server, hospital, torch_device
 from trainer.parties.compute_server import ComputeServer
-from trainer.parties.exchange import CLIENT_END, EXCHANGES, SERVER_END, CutExchange
 from trainer.parties.handover import Handover
 from trainer.parties.hospital import Hospital
 from trainer.parties.keys import group_keys
 from trainer.parties.state import PartyState
-from trainer.parties.whole_client import WholeClient
 from trainer.tasks import Task
 from trainer.transport.in_process import AGGREGATION, COMPUTE, Handler, InProcessTransport
 
@@ -105,105 +99,28 @@ def assemble(
     scheme: None for methods that do not average; then there are no keys and no aggregation server.
     Raises ConfigError.
     """
-    device = _device(config.run.device)
+    device = torch_device(config)
     handlers: dict[str, Handler] = {}
     transport = InProcessTransport(handlers)
+    seats = range(len(training_sets))
     compute = None
     if arrangement.body != "clients":
-        compute = ComputeServer(
-            network.body,
-            [_exchange(config, client, SERVER_END) for client in range(len(training_sets))],
-            config.training,
-            Correction(correction, "body"),
-            device=device,
-            shared=arrangement.body == "shared",
-        )
+        compute = compute_server(config, network.body, len(seats), correction, arrangement, device)
         handlers[COMPUTE] = compute.handle
-    seats = range(len(training_sets))
-    clients = tuple(_client(index, arrangement, network, task, config, transport, device) for index in seats)
+    clients = tuple(hospital(index, arrangement, network, task, config, transport, device) for index in seats)
     for client in clients if arrangement.hands_over else ():
         client.handover = Handover(client.index, client.head, client.tail, transport)
         handlers[client.name] = client.handover.handle
     parties = Parties(clients, compute, None, transport, training_sets, site_names, config.run.seed)
     if scheme is not None:
-        parties.aggregation = _set_up_averaging(config, parties, scheme, correction, ledger)
+        keys = group_keys(scheme, config.encryption, ledger, party=site_names[0])
+        secret_key = scheme.secret_key(keys)
+        sizes = [len(samples) for samples in training_sets]
+        for client in clients:
+            client.averaging = averaging(
+                config, client, scheme, secret_key, correction, transport, sizes, ledger, site_names[client.index]
+            )
+        size = parties.averaging(0).value_count
+        parties.aggregation = AggregationServer(scheme, keys.public, config.encryption, size, ledger)
         handlers[AGGREGATION] = parties.aggregation.handle
     return parties
-
-
-def check_room(participants: int, config: Config) -> None:
-    """Raise ConfigError where one sum cannot hold that many participants."""
-    if participants > config.encryption.k_max:
-        raise ConfigError(
-            f"{participants} clients, but encryption.k_max={config.encryption.k_max}; "
-            f"set encryption.k_max={participants} or more"
-        )
-
-
-def _set_up_averaging(
-    config: Config, parties: Parties, scheme: Scheme, correction: CorrectionConfig, ledger: CostLedger
-) -> AggregationServer:
-    """Give every client its side of averaging; returns the server's."""
-    keys = group_keys(scheme, config.encryption, ledger, party=parties.site_names[0])
-    secret_key = scheme.secret_key(keys)
-    longest_round = max(_local_steps(config, samples) for samples in parties.training_sets)
-    for client in parties.clients:
-        client.averaging = EncryptedAveraging(
-            client.index,
-            client.head,
-            client.tail,
-            config.encryption,
-            Encryptor(scheme, secret_key, ledger=ledger, party=parties.site_names[client.index]),
-            Decryptor(scheme, secret_key, ledger=ledger, party=parties.site_names[client.index]),
-            Correction(correction, "head"),  # every mode treats head and tail alike
-            parties.transport,
-            reach=config.training.learning_rate * longest_round,
-            seed=config.run.seed,
-            body=client.body,
-            laplace_scale=config.method.laplace_scale,
-        )
-    size = parties.averaging(0).value_count
-    return AggregationServer(scheme, keys.public, config.encryption, size, ledger)
-
-
-def _client(
-    index: int,
-    arrangement: Arrangement,
-    network: SplitNetwork,
-    task: Task,
-    config: Config,
-    transport: InProcessTransport,
-    device: torch.device,
-) -> Hospital:
-    head, tail = copy.deepcopy(network.head).to(device), copy.deepcopy(network.tail).to(device)
-    if arrangement.body != "clients":
-        exchange = _exchange(config, index, CLIENT_END)
-        return Client(
-            index, head, tail, task, config.training, transport, exchange, seed=config.run.seed, device=device
-        )
-    return WholeClient(
-        index,
-        SplitNetwork(head, copy.deepcopy(network.body).to(device), tail, network.name),
-        task,
-        config.training,
-        seed=config.run.seed,
-        device=device,
-        proximal_mu=arrangement.proximal_mu,
-    )
-
-
-def _exchange(config: Config, client: int, end: int) -> CutExchange:
-    return EXCHANGES[config.training.cut_exchange](config.run.seed, client, end)
-
-
-def _local_steps(config: Config, samples: SampleSet) -> int:
-    return -(-len(samples) // config.training.batch_size) * config.training.local_epochs
-
-
-def _device(name: str) -> torch.device:
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"run.device={name!r} cannot be used here: {str(error).splitlines()[0]}") from None
-    return device
