@@ -33,7 +33,7 @@ from trainer.parties.messages import Message, Participant, RoundPlan
 from trainer.parties.parties import assemble
 from trainer.parties.whole_client import WholeClient
 from trainer.tasks import Task, task_for
-from trainer.transport.in_process import payload_bytes
+from trainer.transport.traffic import payload_bytes
 
 Record = Callable[..., None]
 Repeat = Callable[..., Any]
@@ -159,7 +159,7 @@ def test_round(
     correction = method.correction(s.config.method)
     samples = (s.samples,) * CLIENTS
     parties = assemble(
-        s.config, s.network, s.task, samples, names, scheme=scheme, correction=correction, ledger=ledger
+        s.config, s.network, s.task, samples, samples, names, scheme=scheme, correction=correction, ledger=ledger
     )
     parts: dict[str, list[float]] = {"training": [], "aggregation": [], "averaging of bodies, correction": []}
     rounds = itertools.count()

@@ -77,6 +77,17 @@ class CostLedger:
                 cost.values += meter.values
                 cost.calls += 1
 
+    def add(self, cost: StageCost) -> None:
+        """Add what another ledger, perhaps of another process, has recorded."""
+        with self._lock:
+            known = self._costs.setdefault(
+                (cost.round, cost.party, cost.stage), StageCost(cost.round, cost.party, cost.stage)
+            )
+            known.elapsed_ns += cost.elapsed_ns
+            known.bytes += cost.bytes
+            known.values += cost.values
+            known.calls += cost.calls
+
     def rows(self, round: int | None = None) -> list[StageCost]:
         """The costs recorded so far (of one round if given), in the order first recorded."""
         with self._lock:

@@ -3,6 +3,7 @@
     checkpoints/round-0007/{client-0,...,compute,aggregation}/{state.safetensors,state.json}
     checkpoints/round-0007/run.json
     checkpoints/{latest,best,final} -> round-0007
+    checkpoints/previous -> round-0006 at a site of a federation, whose coordinator may not have got so far
 
 A checkpoint is written beside the others under a temporary name and then renamed, and links are replaced, not
 rewritten, `latest` last of all: at every moment it is whole, and what it counts as the best round is what `best`
@@ -25,7 +26,7 @@ from trainer.errors import CheckpointError
 from trainer.parties.state import PartyState
 
 FORMAT = 1
-LINKS = ("latest", "best", "final")
+LINKS = ("latest", "best", "final", "previous")
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,9 @@ def write(folder: Path, snapshot: Snapshot, links: tuple[str, ...]) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         for left_over in folder.glob(".partial-*"):  # of a run that was killed
             shutil.rmtree(left_over)
+        partial.mkdir()
         for party, state in snapshot.parties.items():
-            (partial / party).mkdir(parents=True)
+            (partial / party).mkdir()
             _write_bytes(partial / party / "state.safetensors", safetensors.save(state.tensors))
             _write_bytes(partial / party / "state.json", json.dumps(state.numbers).encode())
             _sync(partial / party)
@@ -95,6 +97,19 @@ def read(checkpoint: Path) -> Snapshot:
             f"checkpoint {checkpoint} is damaged: {error}. If {checkpoint.parent} holds another round, point latest "
             f"to it: ln -sfn round-NNNN {checkpoint.parent / 'latest'}"
         ) from None
+
+
+def hold_latest(folder: Path) -> None:
+    """Point `previous` to the checkpoint that is `latest` now, so that the next one does not take its place.
+
+    Raises CheckpointError.
+    """
+    latest = folder / "latest"
+    try:
+        if latest.exists():
+            _point(folder, "previous", latest.resolve().name)
+    except OSError as error:
+        raise CheckpointError(f"cannot replace {folder / 'previous'}: {error.strerror}") from None
 
 
 def unlink(folder: Path, link: str) -> None:

@@ -212,6 +212,20 @@ class EncryptionConfig(_Section):
     key_folder: Path | None = Field(None, description="load public.key and secret.key from here, or make them here")
 
 
+class FederationConfig(_Section):
+    """Where the parties are: all in this process, or each in its own, which NVIDIA FLARE carries."""
+
+    backend: Literal["in-process", "flare"] = Field(
+        "in-process", description="flare: a process per party, mutual TLS between them (needs dcsfl[flare])"
+    )
+    deadline: float = Field(
+        3600.0, gt=0, description="flare: seconds a party may take for its part of a round before it goes on without"
+    )
+    direct_cuts: bool = Field(
+        False, description="flare: activations and gradients over a gRPC stream of their own, same certificates"
+    )
+
+
 class CheckpointConfig(_Section):
     """Crash-safe state, one folder per party; keys are never in it."""
 
@@ -228,6 +242,7 @@ class Config(_Section):
     method: MethodConfig = MethodConfig()
     encryption: EncryptionConfig = EncryptionConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
+    federation: FederationConfig = FederationConfig()
 
     def dump(self) -> str:
         """The resolved configuration as YAML text."""

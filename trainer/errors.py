@@ -34,5 +34,13 @@ class NonFiniteCutError(TrainerError):
         self.count = count
 
 
+class TooFewClientsError(TrainerError):
+    """A round that lost so many clients that it was given up; the model stays as it was before."""
+
+    def __init__(self, round: int, left: int, needed: int) -> None:
+        super().__init__(f"round {round + 1} was given up: {left} clients are left, fewer than the {needed} it needs")
+        self.round, self.left, self.needed = round, left, needed
+
+
 class ProtocolError(TrainerError):
     """A message that does not fit the state of the party that received it."""

@@ -12,6 +12,7 @@ from he_core import CodecShape, CostLedger, Scheme, frame
 from trainer import participation
 from trainer.config import Config
 from trainer.data import FederatedData, load
+from trainer.data.remote_sites import RemoteSites
 from trainer.errors import ConfigError
 from trainer.methods import Method, method_for
 from trainer.methods.options import check_options
@@ -21,7 +22,7 @@ from trainer.networks.split import SplitNetwork
 from trainer.networks.summary import compare_cuts, describe, held_whole
 from trainer.parties.building import check_room
 from trainer.parties.exchange import EXCHANGES
-from trainer.parties.parties import Parties, assemble
+from trainer.parties.parties import InProcessParties, assemble
 from trainer.tasks import Task, task_for
 
 
@@ -31,7 +32,7 @@ class Experiment:
 
     config: Config
     method: Method
-    data: FederatedData
+    data: FederatedData | RemoteSites
     task: Task
     network: SplitNetwork
     scheme: Scheme | None
@@ -57,7 +58,7 @@ class Experiment:
         task = task_for(config.training.task, data.class_names, config.training)
         task.check_targets(client.test.targets for client in data.clients)
         data = replace(data, notes=data.notes + task.notes({client.name: client.test for client in data.clients}))
-        channels, *size = data.clients[0].train.images.shape[1:]
+        channels, *size = data.image_shape
         if len(size) != config.network.dimensions:
             raise ConfigError(
                 f"network.dimensions={config.network.dimensions}, but data.source={config.data.source} gives images "
@@ -66,8 +67,10 @@ class Experiment:
         network = build(config.network, channels, task.out_channels, config.run.seed, task.adds_input)
         return cls(config, method, data, task, network, scheme)
 
-    def assemble(self, ledger: CostLedger) -> Parties:
-        """The parties, at the start of round 0. Raises ConfigError."""
+    def assemble(self, ledger: CostLedger) -> InProcessParties:
+        """The parties, all in this process, at the start of round 0. Raises ConfigError."""
+        if isinstance(self.data, RemoteSites):
+            raise ConfigError("the images are at sites of their own: so are the parties")
         training_sets = self.method.training_sets(self.data)
         names = tuple(client.name for client in self.data.clients)
         return assemble(
@@ -75,6 +78,7 @@ class Experiment:
             self.network,
             self.task,
             training_sets,
+            tuple(client.test for client in self.data.clients),
             names if len(training_sets) == len(names) else ("pooled",),
             scheme=self.scheme,
             correction=self.method.correction(self.config.method),
@@ -91,7 +95,7 @@ class Experiment:
     def parts(self) -> dict[str, Any]:
         """What `parts.json` records: weights and FLOPs per part, bytes at the cuts as they cross them, what
         other cuts would cost, and the size of one encrypted contribution."""
-        channels, *size = self.data.clients[0].train.images.shape[1:]
+        channels, *size = self.data.image_shape
         table = describe(self.network, (channels, *size))
         task, training = self.task, self.config.training
         bytes_of = EXCHANGES[training.cut_exchange].bytes_of

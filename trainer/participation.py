@@ -76,10 +76,11 @@ def attendance(config: MethodConfig, clients: int, *, seed: int, round: int) -> 
     )
 
 
-def plan(present: Sequence[int], weights: Sequence[int], round: int) -> RoundPlan:
+def plan(present: Sequence[int], weights: Sequence[int], round: int, needed: int = 1) -> RoundPlan:
     """The plan of a round in which `present` take part; weights: one per client of the federation."""
     return RoundPlan(
         round,
         tuple(Participant(client, weights[client]) for client in present),
         tuple(client for client in range(len(weights)) if client not in present),
+        needed,
     )

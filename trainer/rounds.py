@@ -14,6 +14,7 @@ import torch
 from he_core import CostLedger
 from trainer import checkpoint, participation
 from trainer.checkpoint import Snapshot
+from trainer.data.remote_sites import RemoteSites
 from trainer.display import Display
 from trainer.errors import CheckpointError, TrainerError
 from trainer.events import EventWriter
@@ -21,9 +22,9 @@ from trainer.experiment import Experiment
 from trainer.interruption import held_back
 from trainer.methods.base import RoundOutcome
 from trainer.participation import Attendance
+from trainer.parties.federation import Parties
 from trainer.parties.keys import SET_UP_ROUND
 from trainer.parties.messages import RoundPlan
-from trainer.parties.parties import Parties
 from trainer.report import write_report
 from trainer.run_folder import LEDGER, METRICS, REPORT, SUMMARY, RunFolder, flatten
 from trainer.transport.in_process import AGGREGATION, COMPUTE
@@ -49,15 +50,24 @@ class Run:
     """One experiment in one run folder, from round 0 or from a checkpoint.
 
     The folder need not exist before `run` or `restore`.
+
+    parties: where they are not all in this process; assembled here if None.
     """
 
-    def __init__(self, experiment: Experiment, folder: RunFolder, display: Display, events: EventWriter) -> None:
+    def __init__(
+        self,
+        experiment: Experiment,
+        folder: RunFolder,
+        display: Display,
+        events: EventWriter,
+        parties: Parties | None = None,
+    ) -> None:
         self._experiment = experiment
         self._folder = folder
         self._display = display
         self._events = events
         self._ledger = CostLedger()
-        self._parties = experiment.assemble(self._ledger)
+        self._parties = experiment.assemble(self._ledger) if parties is None else parties
         self._progress = Progress()
         self._next_round = 0
         self._saved_rounds = 0
@@ -70,6 +80,7 @@ class Run:
         RunFolderError.
         """
         self._parties.load_states(snapshot.parties)
+        self._parties.restore(snapshot.round)
         try:
             self._progress = Progress(**snapshot.progress)
         except TypeError as error:
@@ -131,6 +142,7 @@ class Run:
         evaluation_start = time.perf_counter()
         evaluation = experiment.method.evaluate(parties, experiment.data)
         end = time.perf_counter()
+        parties.round_over(round_index, self._ledger)
 
         encryption_seconds = self._ledger.elapsed_ns(round_index) / 1e9
         losses = outcome.train_loss
@@ -176,21 +188,23 @@ class Run:
         self._display.round_done(row)
 
     def _attendance(self, round_index: int) -> Attendance:
-        config, clients = self._experiment.config, len(self._parties.clients)
+        config, clients = self._experiment.config, len(self._parties.training_images)
         return participation.attendance(config.method, clients, seed=config.run.seed, round=round_index)
 
     def _plan(self, present: Attendance, round_index: int) -> RoundPlan:
         by_samples = self._experiment.config.method.weighting == "samples"
-        weights = [len(samples) if by_samples else 1 for samples in self._parties.training_sets]
-        return participation.plan(present.present, weights, round_index)
+        weights = [images if by_samples else 1 for images in self._parties.training_images]
+        return participation.plan(present.present, weights, round_index, present.needed)
 
     def _batches_per_round(self) -> int:
         training = self._experiment.config.training
-        sizes = [len(samples) for samples in self._parties.training_sets]
-        return sum(-(-size // training.batch_size) for size in sizes) * training.local_epochs
+        return (
+            sum(-(-images // training.batch_size) for images in self._parties.training_images) * training.local_epochs
+        )
 
     def _save(self, links: tuple[str, ...]) -> None:
         if self._unsaved is not None:
+            self._parties.keep(self._unsaved.round, links)
             checkpoint.write(self._folder.checkpoints, self._unsaved, links)
             self._saved_rounds = self._unsaved.round + 1
             self._unsaved = None
@@ -220,10 +234,13 @@ class Run:
         """Test images spread over each site, with truth and prediction, for the report."""
         count = self._experiment.config.run.examples
         images, targets, predictions, labels = [], [], [], []
-        for index, site in enumerate(self._experiment.data.clients if count else ()):
+        data = self._experiment.data
+        if isinstance(data, RemoteSites):
+            return  # the images are not here, and are not asked for
+        for index, site in enumerate(data.clients if count else ()):
             judge = self._experiment.method.judges(self._parties, index)[0]
             picks = np.unique(np.linspace(0, len(site.test) - 1, count + 2).round().astype(int)[1:-1])
-            predicted = judge.predict(site.test.images[picks])
+            predicted = self._parties.predict(judge, site.test.images[picks])
             for pick, prediction in zip(picks, predicted, strict=True):
                 images.append(_drawn(site.test.images[pick, 0]))
                 targets.append(_drawn(site.test.targets[pick].squeeze(0)))
@@ -268,5 +285,5 @@ def _skipped(present: Attendance, round_index: int) -> str:
 
 
 def _traffic(parties: Parties) -> dict[str, int]:
-    servers = {server: parties.transport.bytes_with(server) for server in (COMPUTE, AGGREGATION)}
-    return servers | {CLIENTS: parties.transport.bytes_between_clients()}
+    servers = {server: parties.traffic.bytes_with(server) for server in (COMPUTE, AGGREGATION)}
+    return servers | {CLIENTS: parties.traffic.bytes_between_clients()}

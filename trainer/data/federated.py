@@ -124,6 +124,11 @@ class FederatedData:
     provenance: str
     notes: tuple[str, ...]
 
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Channels, then pixels per dimension, of every image."""
+        return tuple(self.clients[0].train.images.shape[1:])
+
     def __post_init__(self) -> None:
         names = [client.name for client in self.clients]
         if not names:

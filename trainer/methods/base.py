@@ -11,10 +11,10 @@ from typing import ClassVar
 
 from trainer.config import CorrectionConfig, MethodConfig
 from trainer.data.federated import FederatedData, SampleSet
+from trainer.data.remote_sites import RemoteSites
 from trainer.parties.arrangement import COPIES, Arrangement
-from trainer.parties.hospital import Hospital
+from trainer.parties.federation import Parties
 from trainer.parties.messages import RoundPlan
-from trainer.parties.parties import Parties
 
 OnBatch = Callable[[str, float], None]
 Scores = dict[str, float]
@@ -29,6 +29,14 @@ class RoundOutcome:
     saturated_values: int = 0
     step: float = 0.0
 
+    @classmethod
+    def of(cls, parties: Parties, trained: Trained, averaged: Averaged | None = None) -> RoundOutcome:
+        """What came of training, and of averaging where the method does."""
+        losses = {parties.site_names[client]: loss for client, loss in trained.losses.items()}
+        if averaged is None:
+            return cls(losses, trained.seconds)
+        return cls(losses, trained.seconds, averaged.saturated_values, averaged.step)
+
 
 PARTIAL = frozenset({"participation", "clients_per_round", "drop_out", "min_participants"})
 """Options of methods that go on without some of the clients."""
@@ -42,11 +50,13 @@ class Method(ABC):
 
     averages: whether clients send encrypted updates to an aggregation server.
     options: the keys of the `method` section that it admits.
+    federates: whether it can run where every hospital's images stay at the hospital.
     """
 
     name: ClassVar[str]
     averages: ClassVar[bool]
     options: ClassVar[frozenset[str]] = frozenset()
+    federates: ClassVar[bool] = True
 
     def training_sets(self, data: FederatedData) -> tuple[SampleSet, ...]:
         """One training set per training client: each site's own."""
@@ -64,52 +74,83 @@ class Method(ABC):
     def run_round(self, parties: Parties, plan: RoundPlan, on_batch: OnBatch) -> RoundOutcome:
         """Train one round with the plan's participants, of which there is one at least."""
 
-    def judges(self, parties: Parties, site: int) -> tuple[Hospital, ...]:
-        """The clients whose models answer for the test images of `site`: its own."""
-        return (parties.clients[site],)
+    def judges(self, parties: Parties, site: int) -> tuple[int, ...]:
+        """Indices of the clients whose models answer for the test images of `site`: its own."""
+        return (site,)
 
-    def evaluate(self, parties: Parties, data: FederatedData) -> dict[str, dict]:
+    def evaluate(self, parties: Parties, data: FederatedData | RemoteSites) -> dict[str, dict]:
         """Metrics per site (mean over its judges) and their mean over the sites."""
-        sites: dict[str, Scores] = {}
-        for index, site in enumerate(data.clients):
-            scores = [judge.evaluate(site.test) for judge in self.judges(parties, index)]
-            sites[site.name] = _mean(scores)
-        return {"mean": _mean(list(sites.values())), "clients": sites}
+        sites = tuple(client.name for client in data.clients)
+
+        def judged(site: int) -> Scores:
+            return _mean([parties.evaluate(judge, site) for judge in self.judges(parties, site)])
+
+        scores = parties.each(range(len(sites)), judged)
+        return {"mean": _mean(list(scores.values())), "clients": {sites[site]: scores[site] for site in scores}}
 
 
-def train_clients(
+@dataclass(frozen=True)
+class Trained:
+    """losses: mean per client that trained, by index, in the plan's order. seconds: it took."""
+
+    losses: dict[int, float]
+    seconds: float
+
+
+def train_clients(parties: Parties, plan: RoundPlan, on_batch: OnBatch) -> Trained:
+    """The local epochs of every participant, independently of each other."""
+    start = time.perf_counter()
+    losses = parties.each(plan.clients, lambda client: _train(parties, client, plan.round, on_batch))
+    return Trained(losses, time.perf_counter() - start)
+
+
+def train_in_turn(
     parties: Parties,
     plan: RoundPlan,
     on_batch: OnBatch,
-    *,
-    order: Sequence[int] | None = None,
+    order: Sequence[int],
     after: Callable[[int], None] = lambda client: None,
-) -> tuple[dict[str, float], float]:
-    """The local epochs of every participant; mean loss per client, and the seconds it took.
-
-    order: the participants in the order in which they train, where that matters.
-    after: called with each as soon as it has trained.
-    """
+) -> Trained:
+    """The local epochs of every participant, one after the other as in `order`; then `after`, called with each."""
     start = time.perf_counter()
-    losses = {}
-    for index in plan.clients if order is None else order:
-        name = parties.site_names[index]
-        report = partial(on_batch, name)
-        losses[index] = parties.clients[index].train(plan.round, parties.training_sets[index], report)
-        after(index)
-    by_name = {parties.site_names[index]: losses[index] for index in plan.clients}
-    return by_name, time.perf_counter() - start
+    losses: dict[int, float] = {}
+    for client in order:
+        losses |= parties.each((client,), lambda client: _train(parties, client, plan.round, on_batch))
+        after(client)
+    in_order = {client: losses[client] for client in plan.clients if client in losses}
+    return Trained(in_order, time.perf_counter() - start)
 
 
-def average_updates(parties: Parties, plan: RoundPlan) -> tuple[int, float]:
+def _train(parties: Parties, client: int, round: int, on_batch: OnBatch) -> float:
+    return parties.train(client, round, partial(on_batch, parties.site_names[client]))
+
+
+@dataclass(frozen=True)
+class Averaged:
+    """plan: with those alone who are in the mean. step: quantisation step of the mean, in weight units."""
+
+    plan: RoundPlan
+    saturated_values: int
+    step: float
+
+
+def average_updates(parties: Parties, plan: RoundPlan) -> Averaged:
     """Encrypt, sum and decrypt the participants' updates; absent clients follow, so that all stay in step.
 
-    Returns the values that saturated and the quantisation step of the mean.
+    Where a client is lost on the way, the others send theirs anew for a sum without it. Raises TooFewClientsError.
     """
-    parties.aggregation_server.open(plan)
-    saturated = sum(parties.averaging(client).contribute(plan) for client in plan.clients)
-    step = max(parties.averaging(client).receive(plan) for client in plan.receivers)
-    return saturated, step
+    while True:
+        parties.open_sum(plan)
+        saturated = parties.each(plan.clients, partial(_contribute, parties, plan))
+        if len(saturated) == len(plan.clients):
+            break
+        plan = plan.only(saturated)
+    steps = parties.each(plan.receivers, lambda client: parties.receive(client, plan))
+    return Averaged(plan, sum(saturated.values()), max(steps.values()))
+
+
+def _contribute(parties: Parties, plan: RoundPlan, client: int) -> int:
+    return parties.contribute(client, plan)
 
 
 def _mean(scores: list[Scores]) -> Scores:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from trainer.data.federated import FederatedData, SampleSet
 from trainer.methods.base import Method, OnBatch, RoundOutcome, train_clients
-from trainer.parties.hospital import Hospital
+from trainer.parties.federation import Parties
 from trainer.parties.messages import RoundPlan
-from trainer.parties.parties import Parties
 
 
 class Centralised(Method):
@@ -14,12 +13,13 @@ class Centralised(Method):
 
     name = "centralised"
     averages = False
+    federates = False
 
     def training_sets(self, data: FederatedData) -> tuple[SampleSet, ...]:
         return (SampleSet.pooled(client.train for client in data.clients),)
 
     def run_round(self, parties: Parties, plan: RoundPlan, on_batch: OnBatch) -> RoundOutcome:
-        return RoundOutcome(*train_clients(parties, plan, on_batch))
+        return RoundOutcome.of(parties, train_clients(parties, plan, on_batch))
 
-    def judges(self, parties: Parties, site: int) -> tuple[Hospital, ...]:
-        return parties.clients
+    def judges(self, parties: Parties, site: int) -> tuple[int, ...]:
+        return tuple(range(len(parties.training_images)))

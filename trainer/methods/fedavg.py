@@ -8,8 +8,8 @@ from __future__ import annotations
 from trainer.config import MethodConfig
 from trainer.methods.base import AVERAGED, PARTIAL, Method, OnBatch, RoundOutcome, average_updates, train_clients
 from trainer.parties.arrangement import Arrangement
+from trainer.parties.federation import Parties
 from trainer.parties.messages import RoundPlan
-from trainer.parties.parties import Parties
 
 
 class FedAvg(Method):
@@ -26,5 +26,5 @@ class FedAvg(Method):
         return Arrangement(body="clients")
 
     def run_round(self, parties: Parties, plan: RoundPlan, on_batch: OnBatch) -> RoundOutcome:
-        losses, train_seconds = train_clients(parties, plan, on_batch)
-        return RoundOutcome(losses, train_seconds, *average_updates(parties, plan))
+        trained = train_clients(parties, plan, on_batch)
+        return RoundOutcome.of(parties, trained, average_updates(parties, plan.only(trained.losses)))

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from trainer.methods.base import Method, OnBatch, RoundOutcome, train_clients
-from trainer.parties.hospital import Hospital
+from trainer.parties.federation import Parties
 from trainer.parties.messages import RoundPlan
-from trainer.parties.parties import Parties
 
 
 class Local(Method):
@@ -13,9 +12,10 @@ class Local(Method):
 
     name = "local"
     averages = False
+    federates = False
 
     def run_round(self, parties: Parties, plan: RoundPlan, on_batch: OnBatch) -> RoundOutcome:
-        return RoundOutcome(*train_clients(parties, plan, on_batch))
+        return RoundOutcome.of(parties, train_clients(parties, plan, on_batch))
 
-    def judges(self, parties: Parties, site: int) -> tuple[Hospital, ...]:
-        return parties.clients
+    def judges(self, parties: Parties, site: int) -> tuple[int, ...]:
+        return tuple(range(len(parties.training_images)))

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from trainer.config import CorrectionConfig, MethodConfig
 from trainer.methods.base import AVERAGED, PARTIAL, Method, OnBatch, RoundOutcome, average_updates, train_clients
+from trainer.parties.federation import Parties
 from trainer.parties.messages import RoundPlan
-from trainer.parties.parties import Parties
 
 
 class SplitFedV1(Method):
@@ -20,10 +20,10 @@ class SplitFedV1(Method):
     options = PARTIAL | AVERAGED
 
     def run_round(self, parties: Parties, plan: RoundPlan, on_batch: OnBatch) -> RoundOutcome:
-        losses, train_seconds = train_clients(parties, plan, on_batch)
-        saturated, step = average_updates(parties, plan)
-        parties.compute_server.average(plan)
-        return RoundOutcome(losses, train_seconds, saturated, step)
+        trained = train_clients(parties, plan, on_batch)
+        averaged = average_updates(parties, plan.only(trained.losses))
+        parties.average_bodies(averaged.plan)
+        return RoundOutcome.of(parties, trained, averaged)
 
 
 class DcSfl(SplitFedV1):

@@ -8,10 +8,10 @@ from __future__ import annotations
 import numpy as np
 
 from trainer.config import MethodConfig
-from trainer.methods.base import AVERAGED, PARTIAL, Method, OnBatch, RoundOutcome, average_updates, train_clients
+from trainer.methods.base import AVERAGED, PARTIAL, Method, OnBatch, RoundOutcome, average_updates, train_in_turn
 from trainer.parties.arrangement import Arrangement
+from trainer.parties.federation import Parties
 from trainer.parties.messages import RoundPlan
-from trainer.parties.parties import Parties
 from trainer.seeds import ORDER
 
 
@@ -35,6 +35,5 @@ class SplitFedV2(Method):
         return tuple(int(client) for client in random.permutation(plan.clients))
 
     def run_round(self, parties: Parties, plan: RoundPlan, on_batch: OnBatch) -> RoundOutcome:
-        losses, train_seconds = train_clients(parties, plan, on_batch, order=self.order(plan, parties.seed))
-        saturated, step = average_updates(parties, plan)
-        return RoundOutcome(losses, train_seconds, saturated, step)
+        trained = train_in_turn(parties, plan, on_batch, self.order(plan, parties.seed))
+        return RoundOutcome.of(parties, trained, average_updates(parties, plan.only(trained.losses)))

@@ -9,10 +9,10 @@ from __future__ import annotations
 from itertools import pairwise
 
 from trainer.config import MethodConfig
-from trainer.methods.base import PARTIAL, Method, OnBatch, RoundOutcome, train_clients
+from trainer.methods.base import PARTIAL, Method, OnBatch, RoundOutcome, train_in_turn
 from trainer.parties.arrangement import Arrangement
+from trainer.parties.federation import Parties
 from trainer.parties.messages import RoundPlan
-from trainer.parties.parties import Parties
 
 
 class SplitNN(Method):
@@ -34,6 +34,6 @@ class SplitNN(Method):
 
         def hand_on(client: int) -> None:
             others = [following[client]] if client in following else [c for c in plan.receivers if c != client]
-            parties.handover(client).give(plan.round, others)
+            parties.hand_over(client, plan.round, others)
 
-        return RoundOutcome(*train_clients(parties, plan, on_batch, after=hand_on))
+        return RoundOutcome.of(parties, train_in_turn(parties, plan, on_batch, plan.clients, hand_on))

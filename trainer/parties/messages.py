@@ -8,11 +8,13 @@ weights is `PartsHandover`, from client to client, in split learning in turn.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
 from he_core.frame import Participant
+from trainer.errors import TooFewClientsError
 
 
 @dataclass(frozen=True)
@@ -134,11 +136,21 @@ class RoundPlan:
     """Who takes part in a round, with which public weight (1, or the sample count); known to every party.
 
     absent: clients that take no part but are given the round's result, without which they would fall behind.
+    needed: with fewer participants the round is given up.
     """
 
     round: int
     participants: tuple[Participant, ...]
     absent: tuple[int, ...] = ()
+    needed: int = 1
+
+    def only(self, clients: Collection[int]) -> RoundPlan:
+        """The plan without the participants that are not among `clients`. Raises TooFewClientsError."""
+        left = tuple(participant for participant in self.participants if participant.client in clients)
+        if len(left) < self.needed:
+            raise TooFewClientsError(self.round, len(left), self.needed)
+        gone = (client for client in self.clients if client not in clients)
+        return replace(self, participants=left, absent=tuple(sorted((*self.absent, *gone))))
 
     @property
     def clients(self) -> tuple[int, ...]:

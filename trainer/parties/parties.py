@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+
+from torch import Tensor
 
 from he_core import CostLedger, Scheme
 from trainer.config import Config, CorrectionConfig
@@ -14,25 +17,73 @@ from trainer.parties.arrangement import COPIES, Arrangement
 from trainer.parties.averaging import EncryptedAveraging
 from trainer.parties.building import averaging, compute_server, hospital, torch_device
 from trainer.parties.compute_server import ComputeServer
+from trainer.parties.federation import OnBatch, Parties, Result
 from trainer.parties.handover import Handover
 from trainer.parties.hospital import Hospital
 from trainer.parties.keys import group_keys
+from trainer.parties.messages import RoundPlan
 from trainer.parties.state import PartyState
 from trainer.tasks import Task
 from trainer.transport.in_process import AGGREGATION, COMPUTE, Handler, InProcessTransport
+from trainer.transport.traffic import Traffic
 
 
 @dataclass
-class Parties:
-    """Clients, servers, and what connects them. training_sets and site_names are by client index; seed: the run's."""
+class InProcessParties(Parties):
+    """Clients, servers, and what connects them; every client is asked in turn. The sets are by client index."""
 
     clients: tuple[Hospital, ...]
     compute: ComputeServer | None
     aggregation: AggregationServer | None
     transport: InProcessTransport
     training_sets: tuple[SampleSet, ...]
+    test_sets: tuple[SampleSet, ...]
     site_names: tuple[str, ...]
     seed: int
+
+    @property
+    def training_images(self) -> tuple[int, ...]:  # type: ignore[override]
+        return tuple(len(samples) for samples in self.training_sets)
+
+    @property
+    def traffic(self) -> Traffic:
+        return self.transport.traffic
+
+    def each(self, clients: Sequence[int], work: Callable[[int], Result]) -> dict[int, Result]:
+        return {client: work(client) for client in clients}
+
+    def train(self, client: int, round: int, on_batch: OnBatch) -> float:
+        return self.clients[client].train(round, self.training_sets[client], on_batch)
+
+    def open_sum(self, plan: RoundPlan) -> None:
+        self.aggregation_server.open(plan)
+
+    def contribute(self, client: int, plan: RoundPlan) -> int:
+        return self.averaging(client).contribute(plan)
+
+    def receive(self, client: int, plan: RoundPlan) -> float:
+        return self.averaging(client).receive(plan)
+
+    def average_bodies(self, plan: RoundPlan) -> None:
+        self.compute_server.average(plan)
+
+    def hand_over(self, client: int, round: int, clients: Iterable[int]) -> None:
+        self.handover(client).give(round, clients)
+
+    def evaluate(self, client: int, site: int) -> dict[str, float]:
+        return self.clients[client].evaluate(self.test_sets[site])
+
+    def predict(self, client: int, images: Tensor) -> Tensor:
+        return self.clients[client].predict(images)
+
+    def round_over(self, round: int, ledger: CostLedger) -> None:
+        return
+
+    def keep(self, round: int, links: tuple[str, ...]) -> None:
+        return
+
+    def restore(self, round: int) -> None:
+        return
 
     @property
     def compute_server(self) -> ComputeServer:
@@ -87,13 +138,14 @@ def assemble(
     network: SplitNetwork,
     task: Task,
     training_sets: tuple[SampleSet, ...],
+    test_sets: tuple[SampleSet, ...],
     site_names: tuple[str, ...],
     *,
     scheme: Scheme | None,
     correction: CorrectionConfig,
     ledger: CostLedger,
     arrangement: Arrangement = COPIES,
-) -> Parties:
+) -> InProcessParties:
     """Build the parties, all starting from `network`'s weights.
 
     scheme: None for methods that do not average; then there are no keys and no aggregation server.
@@ -111,14 +163,23 @@ def assemble(
     for client in clients if arrangement.hands_over else ():
         client.handover = Handover(client.index, client.head, client.tail, transport)
         handlers[client.name] = client.handover.handle
-    parties = Parties(clients, compute, None, transport, training_sets, site_names, config.run.seed)
+    parties = InProcessParties(
+        clients, compute, None, transport, training_sets, test_sets, site_names, config.run.seed
+    )
     if scheme is not None:
         keys = group_keys(scheme, config.encryption, ledger, party=site_names[0])
         secret_key = scheme.secret_key(keys)
-        sizes = [len(samples) for samples in training_sets]
         for client in clients:
             client.averaging = averaging(
-                config, client, scheme, secret_key, correction, transport, sizes, ledger, site_names[client.index]
+                config,
+                client,
+                scheme,
+                secret_key,
+                correction,
+                transport,
+                parties.training_images,
+                ledger,
+                site_names[client.index],
             )
         size = parties.averaging(0).value_count
         parties.aggregation = AggregationServer(scheme, keys.public, config.encryption, size, ledger)

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import fields
 from typing import Protocol
 
-from torch import Tensor
-
 from trainer.errors import ProtocolError
-from trainer.parties.messages import Message, QuantisedTensor
+from trainer.parties.messages import Message
+from trainer.transport.traffic import AGGREGATION, COMPUTE, Traffic
 
-COMPUTE = "compute"
-AGGREGATION = "aggregation"
+__all__ = ["AGGREGATION", "COMPUTE", "Handler", "InProcessTransport", "Transport"]
 
 Handler = Callable[[Message], Message]
 
@@ -27,36 +23,16 @@ class Transport(Protocol):
 
 
 class InProcessTransport:
-    """Calls the recipient's handler directly. `traffic` counts payload bytes per (sender, recipient)."""
+    """Calls the recipient's handler directly."""
 
     def __init__(self, handlers: Mapping[str, Handler]) -> None:
         self._handlers = handlers
-        self.traffic: Counter[tuple[str, str]] = Counter()
+        self.traffic = Traffic()
 
     def request(self, sender: str, recipient: str, message: Message) -> Message:
         if recipient not in self._handlers:
             raise ProtocolError(f"no party named {recipient!r}; there are {', '.join(sorted(self._handlers))}")
-        self.traffic[sender, recipient] += payload_bytes(message)
+        self.traffic.count(sender, recipient, message)
         reply = self._handlers[recipient](message)
-        self.traffic[recipient, sender] += payload_bytes(reply)
+        self.traffic.count(recipient, sender, reply)
         return reply
-
-    def bytes_with(self, server: str) -> int:
-        """Bytes exchanged with `server` so far, both directions."""
-        return sum(count for pair, count in self.traffic.items() if server in pair)
-
-    def bytes_between_clients(self) -> int:
-        """Bytes that went from client to client so far, past both servers."""
-        return sum(count for pair, count in self.traffic.items() if not {COMPUTE, AGGREGATION} & set(pair))
-
-
-def payload_bytes(message: Message) -> int:
-    """Bytes of the tensors and frames in `message`; identities and numbers are not counted."""
-    total = 0
-    for field in fields(message):
-        value = getattr(message, field.name)
-        if isinstance(value, Tensor | QuantisedTensor):
-            total += value.nbytes
-        elif isinstance(value, bytes):
-            total += len(value)
-    return total

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from trainer.errors import NonFiniteCutError, ProtocolError
 from trainer.parties.exchange import EXCHANGES, Int8Exchange
 from trainer.parties.messages import QuantisedTensor
-from trainer.transport.in_process import payload_bytes
+from trainer.transport.traffic import payload_bytes
 
 KINDS = list(EXCHANGES)
 
@@ -127,7 +127,7 @@ def test_a_federation_trains_with_that_share_of_the_traffic(federation, kind, sh
     exact, packed = federation(), federation(f"training.cut_exchange={kind}")
     for fed in (exact, packed):
         fed.run(2)
-    traffic = [fed.parties.transport.bytes_with("compute") for fed in (exact, packed)]
+    traffic = [fed.parties.transport.traffic.bytes_with("compute") for fed in (exact, packed)]
     assert traffic[1] / traffic[0] == pytest.approx(share, rel=0.06)
     images = exact.data.clients[0].test.images
     left, right = (fed.parties.clients[0].predict(images) for fed in (exact, packed))

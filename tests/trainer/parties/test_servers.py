@@ -162,4 +162,4 @@ def test_a_non_finite_update_is_refused_by_client_round_and_tensor_and_nothing_i
     fed.parties.aggregation.open(fed.plan(0))
     with pytest.raises(UpdateRefusedError, match=rf"client 2, round 0 .*, tensor 'tail\.{name}'"):
         client.averaging.contribute(fed.plan(0))
-    assert fed.parties.transport.bytes_with("aggregation") == 0
+    assert fed.parties.transport.traffic.bytes_with("aggregation") == 0

@@ -1,0 +1,71 @@
+"""A federation that was stopped, or lost a site, goes on from the checkpoints that each site keeps for itself."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+import torch
+
+from trainer import checkpoint
+from trainer.errors import CheckpointError
+from trainer.federation.commands import Restore
+from trainer.federation.vocabulary import VOCABULARY
+from trainer.transport.in_process import COMPUTE
+
+
+def states(fed, link="final"):
+    found = {}
+    for folder in (*(fed.folder / f"client-{k}" for k in range(fed.hospitals)), fed.folder / "run"):
+        found |= checkpoint.read(folder / "checkpoints" / link).parties
+    return found
+
+
+def assert_equal(left, right):
+    assert left.keys() == right.keys()
+    for party in left:
+        assert left[party].tensors.keys() == right[party].tensors.keys()
+        for name, tensor in left[party].tensors.items():
+            assert torch.equal(tensor, right[party].tensors[name]), f"{party} {name}"
+
+
+def go_on(fed, rounds):
+    """Start every process anew, to train on to `rounds`."""
+    fed.overrides = (*fed.overrides, f"training.rounds={rounds}")
+    fed.config = fed.site_config()
+    fed.start()
+    fed.run()
+
+
+def test_a_federation_of_which_every_process_was_restarted_ends_as_if_nothing_had_happened(wired, tmp_path_factory):
+    whole = wired("training.rounds=4")
+    whole.run()
+    stopped = type(whole)(tmp_path_factory.mktemp("stopped"), ("training.rounds=2",))
+    stopped.run()
+    go_on(stopped, 4)
+    assert_equal(states(stopped), states(whole))
+
+
+def test_sites_that_saved_a_round_more_than_their_coordinator_go_back_with_it(wired):
+    fed = wired("training.rounds=2")
+    fed.run()
+    shutil.copytree(fed.folder / "run", fed.folder / "after two rounds", symlinks=True)
+    go_on(fed, 3)
+    expected = states(fed)
+    # What is on the disks if the coordinator is killed when the sites have written their third round and it has not.
+    shutil.rmtree(fed.folder / "run")
+    (fed.folder / "after two rounds").rename(fed.folder / "run")
+    go_on(fed, 3)
+    assert_equal(states(fed), expected)
+
+
+def test_a_site_without_the_round_says_so_and_changes_nothing(wired):
+    fed = wired("training.rounds=1")
+    fed.run()
+    before = states(fed)
+    with pytest.raises(CheckpointError):
+        checkpoint.read(fed.folder / "client-0" / "checkpoints" / "round-0007")
+    reply = VOCABULARY.decode(fed.wire.services["client-0"].answer(COMPUTE, VOCABULARY.encode(Restore(7))))
+    assert reply.kind == "CheckpointError"
+    assert "round-0007" in reply.reason
+    assert_equal(states(fed), before)

@@ -1,0 +1,168 @@
+"""What the coordinator asks of a site, and what the site says: the only things that cross beside `parties.messages`.
+
+The coordinator sits with the compute server and decides who does what next. It learns losses, metrics, costs and
+sample counts, never an image, a label, an output or a weight. Round plans are public.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from trainer.parties.messages import RoundPlan
+
+# --- to a hospital ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Join:
+    """Coordinator -> site: say who you are. agreement: digest of what all parties must be configured alike in."""
+
+    agreement: str
+
+
+@dataclass(frozen=True)
+class HospitalJoined:
+    """Hospital -> coordinator. image_size: pixels per dimension; key_id: hexadecimal, empty without encryption."""
+
+    name: str
+    description: str
+    notes: tuple[str, ...]
+    training_images: int
+    test_images: int
+    channels: int
+    image_size: tuple[int, ...]
+    class_names: tuple[str, ...]
+    key_id: str
+
+
+@dataclass(frozen=True)
+class Start:
+    """Coordinator -> site, once all have joined.
+
+    training_images: of every hospital, in client order. value_count: values in an update.
+    """
+
+    training_images: tuple[int, ...]
+    value_count: int
+
+
+@dataclass(frozen=True)
+class Train:
+    """Coordinator -> hospital: the round's local epochs."""
+
+    round: int
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Hospital -> coordinator: the mean loss."""
+
+    loss: float
+
+
+@dataclass(frozen=True)
+class Contribute:
+    """Coordinator -> hospital: encrypt your update for the aggregation server."""
+
+    plan: RoundPlan
+
+
+@dataclass(frozen=True)
+class Contributed:
+    """Hospital -> coordinator."""
+
+    saturated_values: int
+
+
+@dataclass(frozen=True)
+class Receive:
+    """Coordinator -> hospital: fetch the sum, and take up the mean."""
+
+    plan: RoundPlan
+
+
+@dataclass(frozen=True)
+class Received:
+    """Hospital -> coordinator: the quantisation step of the mean."""
+
+    step: float
+
+
+@dataclass(frozen=True)
+class HandOver:
+    """Coordinator -> hospital: pass head and tail on to `clients`."""
+
+    round: int
+    clients: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Coordinator -> hospital: your metrics on your own test images."""
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """Hospital -> coordinator: metric -> value."""
+
+    scores: dict[str, float]
+
+
+# --- to the aggregation server ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class AggregationJoined:
+    """Aggregation server -> coordinator: the public key's id, hexadecimal."""
+
+    key_id: str
+
+
+@dataclass(frozen=True)
+class OpenSum:
+    """Coordinator -> aggregation server."""
+
+    plan: RoundPlan
+
+
+# --- to any site ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ReportCosts:
+    """Coordinator -> site: what round `round` cost you."""
+
+    round: int
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Site -> coordinator: rows of its cost ledger, and bytes exchanged so far by the pair 'sender recipient'."""
+
+    rows: tuple[dict[str, Any], ...]
+    traffic: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Keep:
+    """Coordinator -> site: write your checkpoint of `round` to your own disk, and point `links` to it."""
+
+    round: int
+    links: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Restore:
+    """Coordinator -> site: go back to your checkpoint of `round`."""
+
+    round: int
+
+
+@dataclass(frozen=True)
+class Done:
+    """Site -> coordinator."""
+
+
+Command = Join | Start | Train | Contribute | Receive | HandOver | Evaluate | OpenSum | ReportCosts | Keep | Restore
+Report = HospitalJoined | AggregationJoined | Trained | Contributed | Received | Evaluated | Costs | Done

@@ -1,0 +1,34 @@
+"""Which key file a site reads: a hospital the group's secret, a server its public half, and never the other."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from he_core import PublicBundle, SecretBundle, keystore
+from he_core.errors import SecretKeyRefusedError
+from trainer.config import EncryptionConfig
+from trainer.errors import ConfigError
+from trainer.parties.keys import PASSPHRASE_VARIABLE
+
+
+def hospital_key(config: EncryptionConfig) -> SecretBundle:
+    """The secret bundle in `encryption.key_folder`. Raises ConfigError, and the engine's key file errors."""
+    return keystore.load_secret(_folder(config) / "secret.key", os.environ.get(PASSPHRASE_VARIABLE))
+
+
+def server_key(config: EncryptionConfig) -> PublicBundle:
+    """The public bundle there. Raises as `hospital_key`, and SecretKeyRefusedError where a secret one lies beside."""
+    folder = _folder(config)
+    if (folder / "secret.key").exists():
+        raise SecretKeyRefusedError("the aggregation server")
+    return keystore.load_public(folder / "public.key")
+
+
+def _folder(config: EncryptionConfig) -> Path:
+    if config.key_folder is None:
+        raise ConfigError(
+            "a site of a federation needs encryption.key_folder: a folder with the group's secret.key at a hospital, "
+            "with public.key alone at the aggregation server. `dcsfl-train keys create FOLDER` makes both files"
+        )
+    return config.key_folder

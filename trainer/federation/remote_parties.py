@@ -1,0 +1,179 @@
+"""The parties as their coordinator has them: the hospitals and the aggregation server at the end of a transport."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from torch import Tensor
+
+from he_core import CostLedger
+from he_core.cost import StageCost
+from trainer.errors import ProtocolError
+from trainer.federation.commands import (
+    Contribute,
+    Contributed,
+    Costs,
+    Done,
+    Evaluate,
+    Evaluated,
+    HandOver,
+    Keep,
+    OpenSum,
+    Receive,
+    Received,
+    ReportCosts,
+    Restore,
+    Train,
+    Trained,
+)
+from trainer.federation.senders import client_name
+from trainer.parties.compute_server import ComputeServer
+from trainer.parties.federation import OnBatch, Parties, Result
+from trainer.parties.messages import RoundPlan
+from trainer.parties.state import PartyState
+from trainer.transport.in_process import AGGREGATION, COMPUTE
+from trainer.transport.remote import PartyUnreachableError, RemoteRefusalError, RemoteTransport
+from trainer.transport.traffic import Traffic
+
+LOG = logging.getLogger(__name__)
+Reply = TypeVar("Reply")
+
+
+class RemoteParties(Parties):
+    """Hospitals that train at the same time, each in its own process.
+
+    compute: this process's own, None where the method does not split the network.
+    aggregates: whether there is an aggregation server.
+    deadline: seconds a hospital may take for its part of a round; one that takes longer, cannot be reached or refuses
+    is left out of the round, and asked again in the next.
+    say: told what happens, for people.
+    """
+
+    def __init__(
+        self,
+        transport: RemoteTransport,
+        compute: ComputeServer | None,
+        site_names: tuple[str, ...],
+        training_images: tuple[int, ...],
+        *,
+        aggregates: bool,
+        seed: int,
+        deadline: float,
+        say: Callable[[str], None],
+    ) -> None:
+        self.site_names, self.training_images, self.seed = site_names, training_images, seed
+        self._transport = transport
+        self._compute = compute
+        self._aggregates = aggregates
+        self._deadline = deadline
+        self._say = say
+        self._pool = ThreadPoolExecutor(len(site_names), "hospital")
+
+    @property
+    def traffic(self) -> Traffic:
+        return self._transport.traffic
+
+    # --- a round
+
+    def each(self, clients: Sequence[int], work: Callable[[int], Result]) -> dict[int, Result]:
+        waiting = {client: self._pool.submit(work, client) for client in clients}
+        results = {}
+        for client, future in waiting.items():
+            try:
+                results[client] = future.result()
+            except (PartyUnreachableError, RemoteRefusalError, NonFiniteLossError) as error:
+                self._say(f"{self.site_names[client]} is left out: {error}")
+        return results
+
+    def train(self, client: int, round: int, on_batch: OnBatch) -> float:
+        loss = self._ask(client, Train(round), Trained).loss
+        if not math.isfinite(loss):
+            raise NonFiniteLossError(loss)
+        return loss
+
+    def open_sum(self, plan: RoundPlan) -> None:
+        self._ask_server(OpenSum(plan), Done)
+
+    def contribute(self, client: int, plan: RoundPlan) -> int:
+        return self._ask(client, Contribute(plan), Contributed).saturated_values
+
+    def receive(self, client: int, plan: RoundPlan) -> float:
+        return self._ask(client, Receive(plan), Received).step
+
+    def average_bodies(self, plan: RoundPlan) -> None:
+        if self._compute is None:
+            raise ProtocolError("this method does not split the network, so there is no compute server")
+        self._compute.average(plan)
+
+    def hand_over(self, client: int, round: int, clients: Iterable[int]) -> None:
+        self._ask(client, HandOver(round, tuple(clients)), Done)
+
+    # --- judging
+
+    def evaluate(self, client: int, site: int) -> dict[str, float]:
+        if client != site:
+            raise ProtocolError(
+                f"the test images of {self.site_names[site]} stay there: no other hospital is judged by them"
+            )
+        return self._ask(client, Evaluate(), Evaluated).scores
+
+    def predict(self, client: int, images: Tensor) -> Tensor:
+        raise ProtocolError("images stay at the hospitals")
+
+    # --- going on later
+
+    def round_over(self, round: int, ledger: CostLedger) -> None:
+        self._command_all(Keep(round, ()))
+        for name, costs in self._command_all(ReportCosts(round), Costs).items():
+            for row in costs.rows:
+                ledger.add(StageCost(**row))
+            for pair, count in costs.traffic.items():
+                source, _, target = pair.partition(" ")
+                if COMPUTE not in (source, target) and name in (source, target):
+                    self.traffic.put(source, target, count)
+
+    def states(self) -> dict[str, PartyState]:
+        return {} if self._compute is None else {COMPUTE: self._compute.state()}
+
+    def load_states(self, states: dict[str, PartyState]) -> None:
+        if self._compute is not None:
+            self._compute.load_state(states[COMPUTE])
+
+    def keep(self, round: int, links: tuple[str, ...]) -> None:
+        self._command_all(Keep(round, links))
+
+    def restore(self, round: int) -> None:
+        self._command_all(Restore(round))
+
+    # --- asking
+
+    def _command_all(self, command: Any, kind: type[Any] = Done) -> dict[str, Any]:
+        """Ask every site at once; the replies of those that could be reached, by party name."""
+        replies = self.each(range(len(self.site_names)), lambda client: self._ask(client, command, kind))
+        by_name = {client_name(client): reply for client, reply in replies.items()}
+        if self._aggregates:
+            by_name[AGGREGATION] = self._ask_server(command, kind)
+        return by_name
+
+    def _ask(self, client: int, command: Any, kind: type[Reply]) -> Reply:
+        return self._request(client_name(client), command, kind)
+
+    def _ask_server(self, command: Any, kind: type[Reply]) -> Reply:
+        return self._request(AGGREGATION, command, kind)
+
+    def _request(self, party: str, command: Any, kind: type[Reply]) -> Reply:
+        reply = self._transport.request(COMPUTE, party, command, self._deadline)
+        if not isinstance(reply, kind):
+            raise ProtocolError(f"{party} answered {type(reply).__name__} where {kind.__name__} is due")
+        return reply
+
+
+class NonFiniteLossError(ProtocolError):
+    """A hospital whose training has diverged: its update must not be averaged."""
+
+    def __init__(self, loss: float) -> None:
+        super().__init__(f"its loss is {loss}: its training has diverged, or its weights were never finite")

@@ -1,0 +1,77 @@
+"""What every site's process has: its checkpoints on its own disk, its costs, and its answers to the coordinator."""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+
+from he_core import CostLedger, HeCoreError
+from trainer import checkpoint
+from trainer.checkpoint import Snapshot
+from trainer.config import Config
+from trainer.errors import CheckpointError, ProtocolError, TrainerError
+from trainer.federation.commands import Costs, Done, Keep, ReportCosts, Restore
+from trainer.federation.senders import check_sender
+from trainer.federation.vocabulary import VOCABULARY
+from trainer.parties.state import PartyState
+from trainer.transport.remote import Answer, Service
+from trainer.transport.traffic import Traffic
+
+
+class Site(ABC):
+    """One party in a process of its own.
+
+    config: the job's, with this site's own file on top. folder: where its checkpoints go.
+    """
+
+    def __init__(self, name: str, config: Config, folder: Path) -> None:
+        self.name = name
+        self.config = config
+        self.ledger = CostLedger()
+        self.traffic = Traffic()
+        self._checkpoints = folder / "checkpoints"
+        self._kept: Snapshot | None = None  # of the round finished last, as it was then
+        own: dict[type, Answer] = {ReportCosts: self._report_costs, Keep: self._keep, Restore: self._restore}
+        self.service = Service(
+            VOCABULARY, own | dict(self._handlers()), check_sender, expected=(TrainerError, HeCoreError)
+        )
+
+    @abstractmethod
+    def _handlers(self) -> Mapping[type, Answer]:
+        """Who answers what, beside what every site answers."""
+
+    @abstractmethod
+    def _state(self) -> PartyState:
+        """What the party must keep to go on exactly."""
+
+    @abstractmethod
+    def _load_state(self, state: PartyState) -> None:
+        """Restore it. Raises CheckpointError."""
+
+    def _report_costs(self, sender: str, message: ReportCosts) -> Costs:
+        totals = {f"{source} {target}": count for (source, target), count in self.traffic.totals().items()}
+        return Costs(tuple(cost.as_row() for cost in self.ledger.rows(message.round)), totals)
+
+    def _keep(self, sender: str, message: Keep) -> Done:
+        """With no links the state is remembered, not written: a round that is not saved may yet be."""
+        if self._kept is None or self._kept.round != message.round:
+            self._kept = Snapshot(message.round, {self.name: copy.deepcopy(self._state())}, {})
+        if message.links:
+            for link in message.links:
+                if link not in checkpoint.LINKS or link == "previous":
+                    raise ProtocolError(f"there is no checkpoint link {link!r}")
+            if "latest" in message.links:
+                checkpoint.hold_latest(self._checkpoints)
+            checkpoint.write(self._checkpoints, self._kept, message.links)
+        return Done()
+
+    def _restore(self, sender: str, message: Restore) -> Done:
+        folder = self._checkpoints / f"round-{message.round:04d}"
+        snapshot = checkpoint.read(folder)
+        if set(snapshot.parties) != {self.name}:
+            raise CheckpointError(f"{folder} is of {', '.join(sorted(snapshot.parties))}, not of {self.name}")
+        self._load_state(snapshot.parties[self.name])
+        self._kept = snapshot
+        return Done()

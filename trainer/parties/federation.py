@@ -1,0 +1,98 @@
+"""What methods and the loop ask of the parties, wherever those are: in this process, or in processes of their own."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+from torch import Tensor
+
+from he_core import CostLedger
+from trainer.parties.messages import RoundPlan
+from trainer.parties.state import PartyState
+from trainer.transport.traffic import Traffic
+
+Result = TypeVar("Result")
+OnBatch = Callable[[float], None]
+
+
+class Parties(ABC):
+    """Clients by index, the compute server and the aggregation server, as far as the method has them.
+
+    site_names, training_images (how many each client trains on): by client index. seed: the run's.
+    """
+
+    site_names: tuple[str, ...]
+    training_images: tuple[int, ...]
+    seed: int
+
+    @property
+    @abstractmethod
+    def traffic(self) -> Traffic:
+        """Bytes that crossed so far."""
+
+    # --- a round
+
+    @abstractmethod
+    def each(self, clients: Sequence[int], work: Callable[[int], Result]) -> dict[int, Result]:
+        """`work` for each of `clients`, at the same time where that is possible; results in the order of `clients`.
+
+        Clients that could not be reached, or had to refuse, are not among the results.
+        """
+
+    @abstractmethod
+    def train(self, client: int, round: int, on_batch: OnBatch) -> float:
+        """The client's local epochs; its mean loss."""
+
+    @abstractmethod
+    def open_sum(self, plan: RoundPlan) -> None:
+        """Have the aggregation server start the sum of a round."""
+
+    @abstractmethod
+    def contribute(self, client: int, plan: RoundPlan) -> int:
+        """Have the client encrypt its update and send it; how many values saturated."""
+
+    @abstractmethod
+    def receive(self, client: int, plan: RoundPlan) -> float:
+        """Have the client take up the mean; its quantisation step."""
+
+    @abstractmethod
+    def average_bodies(self, plan: RoundPlan) -> None:
+        """Have the compute server average the participants' bodies."""
+
+    @abstractmethod
+    def hand_over(self, client: int, round: int, clients: Iterable[int]) -> None:
+        """Have the client pass its head and tail on to `clients`."""
+
+    # --- judging
+
+    @abstractmethod
+    def evaluate(self, client: int, site: int) -> dict[str, float]:
+        """The metrics of the client's model on the test images of `site`."""
+
+    @abstractmethod
+    def predict(self, client: int, images: Tensor) -> Tensor:
+        """The client's prediction for float32 [n, c, *size]."""
+
+    # --- going on later
+
+    @abstractmethod
+    def round_over(self, round: int, ledger: CostLedger) -> None:
+        """A round is trained and judged: remember the state; `ledger` gets costs that it does not have yet."""
+
+    @abstractmethod
+    def states(self) -> dict[str, PartyState]:
+        """The state of every party whose checkpoint is the run's affair, by party name."""
+
+    @abstractmethod
+    def load_states(self, states: dict[str, PartyState]) -> None:
+        """Restore them. Raises CheckpointError."""
+
+    @abstractmethod
+    def keep(self, round: int, links: tuple[str, ...]) -> None:
+        """Have the parties that keep checkpoints of their own write those of `round`, pointing `links` to them."""
+
+    @abstractmethod
+    def restore(self, round: int) -> None:
+        """Have them go back to `round`. Raises CheckpointError."""
