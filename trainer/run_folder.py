@@ -129,6 +129,13 @@ class RunFolder:
         with _disk_errors(target), target.open("a", encoding="utf-8") as file:
             file.writelines(f"{now}  {line}\n" for line in text.splitlines())
 
+    def read_json(self, name: str) -> Any:
+        """What `write_json` wrote. Raises RunFolderError."""
+        try:
+            return json.loads((self.path / name).read_bytes())
+        except (OSError, ValueError) as error:
+            raise RunFolderError(f"cannot read {self.path / name}: {error}") from None
+
     def remove(self, name: str) -> None:
         """Remove a file if it is there. Raises RunFolderError."""
         with _disk_errors(self.path / name):

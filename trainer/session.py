@@ -5,13 +5,16 @@ from __future__ import annotations
 import shlex
 import sys
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any, Protocol
 
 import click
 from rich.console import Console
 
 from he_core import HeCoreError
 from trainer import checkpoint
+from trainer.checkpoint import Snapshot
 from trainer.config import Config, load
 from trainer.display import Display, LoggedDisplay, display_for
 from trainer.errors import ConfigError, RunFolderError, TrainerError
@@ -33,7 +36,7 @@ def start(config: Config, overrides: tuple[str, ...], into: Path | None, form: s
         "parts.json": experiment.parts(),
         "data.json": experiment.describe_data(),
     }
-    training = Run(experiment, folder, display, events)
+    training = _training(experiment, folder, display, events, form, console)
     RunFolder.create(folder.path)
     try:
         folder.write_config(config, overrides)
@@ -62,7 +65,7 @@ def resume(named: str, configs: tuple[Path, ...], overrides: tuple[str, ...], fo
     display = LoggedDisplay(display, folder.log)
     events = _events(config)
     experiment = Experiment.prepare(config)
-    training = Run(experiment, folder, display, events)
+    training = _training(experiment, folder, display, events, form, console)
     training.restore(snapshot)
     folder.write_config(config, overrides)
     _introduce(experiment, folder, display)
@@ -92,6 +95,39 @@ def asked_to_resume(named: str, configs: tuple[Path, ...], overrides: tuple[str,
     return folder, asked
 
 
+class Training(Protocol):
+    """A run that is about to start or to go on, wherever its parties are."""
+
+    @property
+    def finished_rounds(self) -> int: ...
+
+    @property
+    def saved_rounds(self) -> int: ...
+
+    def restore(self, snapshot: Snapshot) -> None: ...
+
+    def run(self) -> dict[str, Any]: ...
+
+
+def _training(
+    experiment: Experiment, folder: RunFolder, display: Display, events: EventWriter, form: str, console: Console
+) -> Training:
+    """What `federation.backend` asks for. Raises ConfigError."""
+    if experiment.config.federation.backend == "in-process":
+        return Run(experiment, folder, display, events)
+    if find_spec("nvflare") is None:
+        raise ConfigError("federation.backend=flare needs NVIDIA FLARE: pip install 'dcsfl[flare]'")
+    if not experiment.method.federates:
+        raise ConfigError(
+            f"method.name={experiment.method.name} judges models on other hospitals' images, or trains on them: it "
+            "cannot run where images stay. Run it with federation.backend=in-process"
+        )
+    from trainer.federation.local import LocalFederation
+
+    # The coordinator writes the log; here its lines are shown.
+    return LocalFederation(experiment.config, len(experiment.data.clients), folder, display_for(form, console))
+
+
 def _events(config: Config) -> EventWriter:
     return TensorBoardEvents() if config.run.tensorboard else NoEvents()
 
@@ -106,7 +142,7 @@ def _introduce(experiment: Experiment, folder: RunFolder, display: Display) -> N
         display.say(f"note: {note}")
 
 
-def _train(training: Run, folder: RunFolder, form: str, display: Display, console: Console) -> None:
+def _train(training: Training, folder: RunFolder, form: str, display: Display, console: Console) -> None:
     try:
         with display:
             summary = training.run()
@@ -125,7 +161,7 @@ def _train(training: Run, folder: RunFolder, form: str, display: Display, consol
     _print_path(folder, form)
 
 
-def _way_on(training: Run, folder: RunFolder) -> str:
+def _way_on(training: Training, folder: RunFolder) -> str:
     if not training.saved_rounds:
         return f"No round is saved yet, so {folder.path} cannot be resumed: remove it, and start again"
     return (

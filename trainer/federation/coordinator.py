@@ -84,14 +84,8 @@ class Coordinator:
         if (folder.checkpoints / "latest").exists():
             training.restore(checkpoint.read(folder.checkpoints / "latest"))
             display.say(f"{training.finished_rounds} of {self._config.training.rounds} rounds are done; going on")
-        else:
-            folder.write_json("environment.json", environment())
-            folder.write_json("parts.json", experiment.parts())
-            folder.write_json("data.json", experiment.describe_data())
-        for site in sites.clients:
-            display.say(f"{site.name}: {len(site.train)} training, {len(site.test)} test images; {site.description}")
-        for note in sites.notes:
-            display.say(f"note: {note}")
+        elif not (folder.path / "data.json").exists():
+            _introduce(experiment, sites, folder, display)
         with display:
             return training.run()
 
@@ -150,6 +144,17 @@ class Coordinator:
         if not isinstance(reply, kind):
             raise ConfigError(f"{party} answered {type(reply).__name__} where {kind.__name__} is due")
         return reply
+
+
+def _introduce(experiment: Experiment, sites: RemoteSites, folder: RunFolder, display: Display) -> None:
+    """Write down who is there, and say it."""
+    folder.write_json("environment.json", environment())
+    folder.write_json("parts.json", experiment.parts())
+    folder.write_json("data.json", experiment.describe_data())
+    for site in sites.clients:
+        display.say(f"{site.name}: {len(site.train)} training, {len(site.test)} test images; {site.description}")
+    for note in sites.notes:
+        display.say(f"note: {note}")
 
 
 def _check(method: Method, config: Config, hospitals: int) -> None:

@@ -1,0 +1,133 @@
+"""A whole federation on one machine: a process per party, mutual TLS between them, one command.
+
+Everything lies in the run folder, under `federation/`: `kits`, FLARE's startup kits with certificates made on the
+spot, anew at every start; `sites`, what each party keeps: its keys, its checkpoints. The group's key pair is made
+here for all hospitals, as one machine can; between hospitals, docs/federation.md has the ways.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import he_core
+from he_core import CostLedger, keystore
+from trainer import checkpoint
+from trainer.checkpoint import Snapshot
+from trainer.config import Config, yaml_text
+from trainer.display import Display
+from trainer.errors import TrainerError
+from trainer.federation import job, kits
+from trainer.federation.processes import SiteProcesses, started
+from trainer.federation.progress import Progress
+from trainer.federation.senders import client_name
+from trainer.methods import method_for
+from trainer.parties.keys import group_keys
+from trainer.run_folder import METRICS, SUMMARY, RunFolder
+from trainer.transport.in_process import AGGREGATION
+
+CONNECT_SECONDS = 180.0
+POLL_SECONDS = 0.5
+
+
+class JobFailedError(TrainerError):
+    """A federation whose job did not come to its end."""
+
+
+class LocalFederation:
+    """The federation of one run folder, a process for each of `hospitals`, which take their shares of the images.
+
+    display: shows what the coordinator writes into the run folder, its log too.
+    """
+
+    def __init__(self, config: Config, hospitals: int, folder: RunFolder, display: Display) -> None:
+        self._config = config
+        self._folder = folder
+        self._display = display
+        self._workspace = folder.path.resolve() / "federation"
+        self._hospitals = tuple(map(client_name, range(hospitals)))
+
+    @property
+    def finished_rounds(self) -> int:
+        """Rounds finished so far."""
+        return len(self._folder.rows(METRICS))
+
+    @property
+    def saved_rounds(self) -> int:
+        """Rounds that the coordinator's newest checkpoint holds."""
+        latest = self._folder.checkpoints / "latest"
+        return checkpoint.read(latest).round + 1 if latest.exists() else 0
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """The coordinator and the sites go on from their own checkpoints by themselves."""
+        self._folder.remove(SUMMARY)
+
+    def run(self) -> dict[str, Any]:
+        """Train to the end, showing rounds as they finish; returns the summary.
+
+        Raises JobFailedError, ProvisioningError, FlareUnreachableError, ProcessEndedError.
+        """
+        sites = (*self._hospitals, AGGREGATION)
+        self._make_keys()
+        shutil.rmtree(self._workspace / "kits", ignore_errors=True)
+        prepared = kits.provision(self._workspace / "kits", sites, kits.free_port())
+        for site in (kits.SERVER, *sites):
+            self._write_site_file(prepared, site)
+        with (
+            started(prepared, sites) as processes,
+            job.session(prepared / kits.ADMIN, kits.ADMIN, CONNECT_SECONDS) as admin,
+        ):
+            job.wait_for_sites(admin, sites, CONNECT_SECONDS, processes.check)
+            self._display.say(f"{len(sites) + 1} processes are connected; training starts")
+            self._train(admin, processes)
+        return self._folder.read_json(SUMMARY)
+
+    def _train(self, admin: Any, processes: SiteProcesses) -> None:
+        """Submit the job, and see it through."""
+        path = self._folder.path.resolve()
+        run = f"{path.parent.name}/{path.name}"
+        progress = Progress(self._folder, self._display, self._config.training.rounds)
+        submitted = job.submit(admin, self._config, self._hospitals, AGGREGATION, run)
+        status = ""
+        while not status.startswith("FINISHED"):
+            time.sleep(POLL_SECONDS)
+            progress.show()
+            processes.check()
+            status = admin.get_job_meta(submitted)["status"]
+        progress.show()
+        if status != "FINISHED:COMPLETED" or progress.last_error:
+            said = progress.last_error or f"{status}; what its processes wrote is in {self._workspace / 'kits'}"
+            raise JobFailedError(f"the federation did not finish: {said}")
+
+    def _make_keys(self) -> None:
+        """A key folder for every site that needs one, unless an earlier start has made them."""
+        config = self._config
+        if not method_for(config.method.name).averages or (self._workspace / "sites").exists():
+            return
+        encryption = config.encryption
+        scheme = he_core.create(encryption.scheme, encryption.backend, encryption.parameters)
+        bundle = group_keys(scheme, encryption, CostLedger(), party=self._hospitals[0])
+        for site in (*self._hospitals, AGGREGATION):
+            folder = self._key_folder(site)
+            folder.mkdir(parents=True)
+            keystore.save_public(folder / "public.key", bundle.public)
+            if site != AGGREGATION:
+                keystore.save_secret(folder / "secret.key", bundle)
+
+    def _key_folder(self, site: str) -> Path:
+        return self._workspace / "sites" / site / "keys"
+
+    def _write_site_file(self, prepared: Path, site: str) -> None:
+        """What the site alone decides: where its images, its keys and its checkpoints are."""
+        own: dict[str, Any] = {"federation": {"folder": str(self._workspace / "sites" / site)}}
+        if site == kits.SERVER:
+            own["run"] = {"folder": str(self._folder.path.resolve().parent.parent)}
+        elif site == AGGREGATION:
+            own["encryption"] = {"key_folder": str(self._key_folder(site))}
+        else:
+            own["encryption"] = {"key_folder": str(self._key_folder(site))}
+            if self._config.data.path is not None:
+                own["data"] = {"path": str(self._config.data.path.resolve())}
+        (prepared / site / "local" / "dcsfl.yaml").write_text(yaml_text(own), encoding="utf-8")
