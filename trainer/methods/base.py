@@ -31,8 +31,9 @@ class RoundOutcome:
 
     @classmethod
     def of(cls, parties: Parties, trained: Trained, averaged: Averaged | None = None) -> RoundOutcome:
-        """What came of training, and of averaging where the method does."""
-        losses = {parties.site_names[client]: loss for client, loss in trained.losses.items()}
+        """What came of training, and of averaging where the method does: then of those alone who are in the mean."""
+        part = trained.losses if averaged is None else averaged.plan.clients
+        losses = {parties.site_names[client]: trained.losses[client] for client in part}
         if averaged is None:
             return cls(losses, trained.seconds)
         return cls(losses, trained.seconds, averaged.saturated_values, averaged.step)

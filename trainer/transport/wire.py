@@ -247,6 +247,8 @@ class _Reader:
         shape = [self.number(_U32, "a dimension") for _ in range(dimensions)]
         raw = self.take(prod(shape) * DTYPES[code].itemsize, f"a tensor {shape}")
         if not prod(shape):
+            if prod(max(1, side) for side in shape) > MAX_MESSAGE_BYTES:
+                raise MessageFormatError(f"an empty tensor {shape}")
             return torch.empty(shape, dtype=DTYPES[code])
         # numpy's copy owns its memory and is aligned, which a place in the middle of a message is not
         return torch.from_numpy(np.frombuffer(raw, np.uint8).copy()).view(DTYPES[code]).reshape(shape)

@@ -111,6 +111,12 @@ class WiredFederation:
         return self.site_config(f"encryption.key_folder={self.folder / party / 'keys'}")
 
 
+@pytest.fixture(scope="session")
+def federate() -> Callable[..., WiredFederation]:
+    """`federate(folder, *overrides)`."""
+    return lambda folder, *overrides: WiredFederation(folder, overrides)
+
+
 @pytest.fixture
 def wired(tmp_path) -> Callable[..., WiredFederation]:
     return lambda *overrides: WiredFederation(tmp_path, overrides)
