@@ -1,4 +1,4 @@
-"""What real sites do: vanish, come late, repeat themselves, send rubbish, diverge: the table of docs/federation.md."""
+"""What real sites do: vanish, come late, repeat themselves, send rubbish, diverge (docs/federation.md, Faults)."""
 
 from __future__ import annotations
 
