@@ -31,6 +31,11 @@ CHECKSUM_BITS = 61  # of a verified sum's checksum, mod 2^61 - 1
 FLOAT32_ROUNDOFF = 2.0**-24  # largest relative error of a number rounded to float32
 
 
+def tag_count(bits: int) -> int:
+    """Fields of a verified message's tag: its digits have `bits` bits, as values do, so that their sums fit too."""
+    return -(-CHECKSUM_BITS // bits)
+
+
 @dataclass(frozen=True)
 class CodecShape:
     """The part of a codec that the aggregation server knows: sizes, but not the clip limits.
@@ -123,8 +128,8 @@ class Codec:
 
     @property
     def tag_count(self) -> int:
-        """Fields of the tag: the checksum's digits of `bits` bits, as many as a value, so that their sums fit too."""
-        return -(-CHECKSUM_BITS // self.bits) if self.verified else 0
+        """Fields of the tag, 0 where sums are not verified."""
+        return tag_count(self.bits) if self.verified else 0
 
     @property
     def max_code(self) -> int:

@@ -9,6 +9,7 @@ import torch
 
 import he_core
 from he_core import CodecShape, CostLedger, Scheme, frame
+from he_core.codec import tag_count
 from trainer import participation
 from trainer.config import Config
 from trainer.data import FederatedData, load
@@ -20,6 +21,7 @@ from trainer.networks.registry import build, check_serves
 from trainer.networks.split import SplitNetwork
 from trainer.networks.summary import compare_cuts, describe, held_whole
 from trainer.parties.exchange import EXCHANGES
+from trainer.parties.keys import verifies
 from trainer.parties.parties import Parties, assemble, check_room
 from trainer.tasks import Task, task_for
 
@@ -48,6 +50,7 @@ class Experiment:
             scheme = he_core.create(
                 encryption.scheme, encryption.backend, encryption.parameters, threads=config.run.threads
             )
+            verifies(scheme, encryption)
         data = load(config.data, config.training.task, config.run.seed)
         sites = len(method.training_sets(data))
         participation.check(config.method, sites)
@@ -103,7 +106,9 @@ class Experiment:
             table, other_cuts = held_whole(table), []
         values, ciphertext_bytes = self.encrypted_values, 0
         if self.scheme is not None:
-            sums = CodecShape(self.config.encryption.bits, self.config.encryption.k_max, values)
+            encryption = self.config.encryption
+            tag = tag_count(encryption.bits) if verifies(self.scheme, encryption) else 0
+            sums = CodecShape(encryption.bits, encryption.k_max, values + tag)
             ciphertext_bytes = frame.frame_bytes(self.scheme.payload_bytes(sums))
         return table | {"choices": other_cuts, "encrypted_values": values, "ciphertext_bytes": ciphertext_bytes}
 

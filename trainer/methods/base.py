@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
+from he_core.errors import FrameError, VerificationError
 from trainer.config import CorrectionConfig, MethodConfig
 from trainer.data.federated import FederatedData, SampleSet
+from trainer.errors import RoundRefusedError
 from trainer.parties.arrangement import COPIES, Arrangement
 from trainer.parties.hospital import Hospital
 from trainer.parties.messages import RoundPlan
@@ -22,12 +24,17 @@ Scores = dict[str, float]
 
 @dataclass(frozen=True)
 class RoundOutcome:
-    """What a round reports. train_loss: mean per client; step: quantisation step of the mean, in weight units."""
+    """What a round reports.
+
+    train_loss: mean per client. step: quantisation step of the mean, in weight units. refusal: why the round's sum
+    was refused, if it was; then every party must go back to what it kept.
+    """
 
     train_loss: dict[str, float]
     train_seconds: float
     saturated_values: int = 0
     step: float = 0.0
+    refusal: RoundRefusedError | None = None
 
 
 PARTIAL = frozenset({"participation", "clients_per_round", "drop_out", "min_participants"})
@@ -101,15 +108,28 @@ def train_clients(
     return by_name, time.perf_counter() - start
 
 
-def average_updates(parties: Parties, plan: RoundPlan) -> tuple[int, float]:
+def average_updates(
+    parties: Parties, plan: RoundPlan, train_loss: dict[str, float], train_seconds: float
+) -> RoundOutcome:
     """Encrypt, sum and decrypt the participants' updates; absent clients follow, so that all stay in step.
 
-    Returns the values that saturated and the quantisation step of the mean.
+    Clients take up the mean only if none of them refuses the sum. Returns the round's outcome, whose losses and
+    seconds are those given.
     """
     parties.aggregation_server.open(plan)
     saturated = sum(parties.averaging(client).contribute(plan) for client in plan.clients)
-    step = max(parties.averaging(client).receive(plan) for client in plan.receivers)
-    return saturated, step
+    steps, reasons = [], {}
+    for client in plan.receivers:
+        try:
+            steps.append(parties.averaging(client).receive(plan))
+        except (FrameError, VerificationError) as error:
+            reasons[parties.site_names[client]] = str(error)
+    if reasons:
+        refusal = RoundRefusedError(plan.round, reasons, len(plan.receivers))
+        return RoundOutcome(train_loss, train_seconds, saturated, refusal=refusal)
+    for client in plan.receivers:
+        parties.averaging(client).adopt(plan)
+    return RoundOutcome(train_loss, train_seconds, saturated, max(steps))
 
 
 def _mean(scores: list[Scores]) -> Scores:

@@ -26,5 +26,4 @@ class FedAvg(Method):
         return Arrangement(body="clients")
 
     def run_round(self, parties: Parties, plan: RoundPlan, on_batch: OnBatch) -> RoundOutcome:
-        losses, train_seconds = train_clients(parties, plan, on_batch)
-        return RoundOutcome(losses, train_seconds, *average_updates(parties, plan))
+        return average_updates(parties, plan, *train_clients(parties, plan, on_batch))

@@ -20,10 +20,10 @@ class SplitFedV1(Method):
     options = PARTIAL | AVERAGED
 
     def run_round(self, parties: Parties, plan: RoundPlan, on_batch: OnBatch) -> RoundOutcome:
-        losses, train_seconds = train_clients(parties, plan, on_batch)
-        saturated, step = average_updates(parties, plan)
-        parties.compute_server.average(plan)
-        return RoundOutcome(losses, train_seconds, saturated, step)
+        outcome = average_updates(parties, plan, *train_clients(parties, plan, on_batch))
+        if outcome.refusal is None:
+            parties.compute_server.average(plan)
+        return outcome
 
 
 class DcSfl(SplitFedV1):

@@ -35,6 +35,5 @@ class SplitFedV2(Method):
         return tuple(int(client) for client in random.permutation(plan.clients))
 
     def run_round(self, parties: Parties, plan: RoundPlan, on_batch: OnBatch) -> RoundOutcome:
-        losses, train_seconds = train_clients(parties, plan, on_batch, order=self.order(plan, parties.seed))
-        saturated, step = average_updates(parties, plan)
-        return RoundOutcome(losses, train_seconds, saturated, step)
+        trained = train_clients(parties, plan, on_batch, order=self.order(plan, parties.seed))
+        return average_updates(parties, plan, *trained)

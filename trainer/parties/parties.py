@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
 from he_core import CostLedger, Decryptor, Encryptor, Scheme
+from he_core.codec import tag_count
 from trainer.config import Config, CorrectionConfig
 from trainer.correction import Correction
 from trainer.data.federated import SampleSet
@@ -21,7 +22,7 @@ from trainer.parties.compute_server import ComputeServer
 from trainer.parties.exchange import CLIENT_END, EXCHANGES, SERVER_END, CutExchange
 from trainer.parties.handover import Handover
 from trainer.parties.hospital import Hospital
-from trainer.parties.keys import group_keys
+from trainer.parties.keys import group_keys, group_verifier
 from trainer.parties.state import PartyState
 from trainer.parties.whole_client import WholeClient
 from trainer.tasks import Task
@@ -30,7 +31,11 @@ from trainer.transport.in_process import AGGREGATION, COMPUTE, Handler, InProces
 
 @dataclass
 class Parties:
-    """Clients, servers, and what connects them. training_sets and site_names are by client index; seed: the run's."""
+    """Clients, servers, and what connects them.
+
+    training_sets and site_names are by client index; seed: the run's. kept: every party's state after the last good
+    round.
+    """
 
     clients: tuple[Hospital, ...]
     compute: ComputeServer | None
@@ -39,6 +44,7 @@ class Parties:
     training_sets: tuple[SampleSet, ...]
     site_names: tuple[str, ...]
     seed: int
+    kept: dict[str, PartyState] = field(default_factory=dict)
 
     @property
     def compute_server(self) -> ComputeServer:
@@ -71,6 +77,19 @@ class Parties:
     def states(self) -> dict[str, PartyState]:
         """Every party's state, by party name."""
         return {name: party.state() for name, party in self._stateful().items()}
+
+    def keep(self) -> dict[str, PartyState]:
+        """Every party remembers its state as good; returns them."""
+        self.kept = self.states()
+        return self.kept
+
+    def go_back(self) -> None:
+        """Every party returns to what it last kept: weights, optimisers, correction, clip limits.
+
+        But for the aggregation server: a round that it closed stays closed.
+        """
+        aggregation = {} if self.aggregation is None else {self.aggregation.name: self.aggregation.state()}
+        self.load_states(self.kept | aggregation)
 
     def load_states(self, states: dict[str, PartyState]) -> None:
         """Restore every party. Raises CheckpointError."""
@@ -146,6 +165,7 @@ def _set_up_averaging(
     """Give every client its side of averaging; returns the server's."""
     keys = group_keys(scheme, config.encryption, ledger, party=parties.site_names[0])
     secret_key = scheme.secret_key(keys)
+    verifier = group_verifier(keys, scheme, config.encryption)
     longest_round = max(_local_steps(config, samples) for samples in parties.training_sets)
     for client in parties.clients:
         client.averaging = EncryptedAveraging(
@@ -153,16 +173,18 @@ def _set_up_averaging(
             client.head,
             client.tail,
             config.encryption,
-            Encryptor(scheme, secret_key, ledger=ledger, party=parties.site_names[client.index]),
-            Decryptor(scheme, secret_key, ledger=ledger, party=parties.site_names[client.index]),
+            Encryptor(scheme, secret_key, verifier=verifier, ledger=ledger, party=parties.site_names[client.index]),
+            Decryptor(scheme, secret_key, verifier=verifier, ledger=ledger, party=parties.site_names[client.index]),
             Correction(correction, "head"),  # every mode treats head and tail alike
             parties.transport,
             reach=config.training.learning_rate * longest_round,
             seed=config.run.seed,
             body=client.body,
+            verified=verifier is not None,
             laplace_scale=config.method.laplace_scale,
         )
-    size = parties.averaging(0).value_count
+    tag = tag_count(config.encryption.bits) if verifier is not None else 0
+    size = parties.averaging(0).value_count + tag
     return AggregationServer(scheme, keys.public, config.encryption, size, ledger)
 
 
