@@ -7,13 +7,16 @@ key; `test_first_encryption` has them in, the others do not.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from affordable import FEW, MILLION
-from he_core import Scheme, frame, registry
+from he_core import Scheme, Verifier, frame, registry
+from he_core.errors import VerificationError
+from he_core.frame import Participant
 from workload import BITS, Workload
 
 pytestmark = pytest.mark.slow  # the short version has a round's stages from the ledger
@@ -46,6 +49,31 @@ def test_quantise(workload: Workload, repeat: Repeat, put: Put) -> None:
     numbers, saturated = repeat(lambda: w.plaintext.quantise(w.codec, w.update, 1, None))
     assert saturated == 0
     put("quantise", error=w.error(w.plaintext.dequantise(w.codec, numbers, 1, 1), w.update))
+
+
+@pytest.mark.parametrize("what", ["a tag", "a sum's check"])
+def test_verify(workload: Workload, repeat: Repeat, put: Put, what: str) -> None:
+    """What verified sums add: a contribution's tag, and a key holder's check of a sum (of one)."""
+    w = workload
+    if not w.scheme.capabilities.exact:
+        pytest.skip("sums of this scheme are not exact: there is nothing to verify them by")
+    codec, key_id = replace(w.codec, verified=True), w.public.key_id
+    verifier, participant = Verifier(bytes(range(32)), bytes(16)), Participant(0, 1)
+    fields, _ = w.plaintext.quantise(codec, w.update, 1, None)
+
+    def tag() -> None:
+        verifier.tag(fields, codec, round=0, key_id=key_id, participant=participant)
+
+    def check() -> None:
+        verifier.check(fields, codec, round=0, key_id=key_id, participants=(participant,))
+
+    tag()
+    repeat(tag if what == "a tag" else check)
+    check()
+    fields[0] += 1
+    with pytest.raises(VerificationError):
+        check()
+    put("verify", what)
 
 
 def test_pack(workload: Workload, repeat: Repeat, put: Put) -> None:

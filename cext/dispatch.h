@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "bigint/bigint.h"
+#include "checksum/checksum.h"
 #include "codec/codec.h"
 #include "pack/coefficients.h"
 #include "pack/pack.h"
@@ -26,6 +27,7 @@ struct dcsfl_target {
     const struct dcsfl_ring_kernels *ring;
     const struct dcsfl_coefficient_kernels *coefficients;
     const struct dcsfl_codec_kernels *codec;
+    const struct dcsfl_checksum_kernels *checksum;
     const struct dcsfl_bigint_kernels *bigint;
 };
 

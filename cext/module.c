@@ -145,6 +145,7 @@ static PyObject *targets(PyObject *module, PyObject *Py_UNUSED(ignored)) {
 /* --- module -------------------------------------------------------------------------------------- */
 
 static PyMethodDef *const rooms[] = {
+    dcsfl_py_checksum_methods,
     dcsfl_py_codec_methods,
     dcsfl_py_coefficient_methods,
     dcsfl_py_pack_methods,

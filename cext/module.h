@@ -54,6 +54,7 @@ const struct dcsfl_ring *dcsfl_py_ring(PyObject *module, Py_ssize_t degree);
 int dcsfl_py_parse_scale(struct dcsfl_ring_scale *scale, Py_ssize_t plaintext_bits, Py_ssize_t dropped_bits);
 
 /* Each room's functions, ended by a row of NULLs. */
+extern PyMethodDef dcsfl_py_checksum_methods[];
 extern PyMethodDef dcsfl_py_codec_methods[];
 extern PyMethodDef dcsfl_py_coefficient_methods[];
 extern PyMethodDef dcsfl_py_pack_methods[];

@@ -12,6 +12,9 @@ aggregator.add(frame)                                                     # ... 
 total = aggregator.result()
 
 mean = he_core.Decryptor(scheme, scheme.secret_key(keys)).decrypt(total, codec, round=0)
+
+With `Codec(..., verified=True)` and `verifier=he_core.Verifier(keys.verification_key, session)` at encryptors and
+decryptors, a sum that is not that of its participants' contributions is refused.
 """
 
 from he_core import registry
@@ -25,6 +28,7 @@ from he_core.errors import HeCoreError
 from he_core.keys import PublicBundle, SecretBundle
 from he_core.registry import create
 from he_core.scheme import Scheme, Trust
+from he_core.verification import Verifier
 
 __all__ = [
     "Aggregator",
@@ -38,6 +42,7 @@ __all__ = [
     "Scheme",
     "SecretBundle",
     "Trust",
+    "Verifier",
     "create",
     "kernel_target",
     "registry",

@@ -226,6 +226,14 @@ def unpack_coefficients(out: Buffer, packed: Buffer, width: int, limit: int, *, 
     first nothing has been written.
     """
 
+def checksum(point: Buffer, fields: Buffer, field_bits: int, *, target: str | None = None) -> int:
+    """The polynomial of `fields`, uint32[n], each in [0, 2**field_bits), at a point mod p = 2**61 - 1: in [0, p).
+
+    Coefficient j, counted from 0, is multiplied by x**(j + 1), x the little-endian integer `point`, uint8[16], mod p.
+    Up to 29 bits it is fields[2 j] + 2**32 * fields[2 j + 1], above that fields[j]. Raises BufferError for an array
+    of the wrong type or layout; ValueError for a point of another size, a width outside [1, 32] or a wrong target.
+    """
+
 def quantise(
     out: Buffer,
     values: Buffer,

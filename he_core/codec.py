@@ -27,7 +27,13 @@ from he_core.errors import (
 
 MAX_FIELD_BITS = 32  # the packing kernels hold a field in 32 bits
 MAX_VALUES = 1 << 32
+CHECKSUM_BITS = 61  # of a verified sum's checksum, mod 2^61 - 1
 FLOAT32_ROUNDOFF = 2.0**-24  # largest relative error of a number rounded to float32
+
+
+def tag_count(bits: int) -> int:
+    """Fields of a verified message's tag: its digits have `bits` bits, as values do, so that their sums fit too."""
+    return -(-CHECKSUM_BITS // bits)
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,7 @@ class CodecShape:
 
     bits: width b of a quantised value, 2..24 (a float32 holds no more).
     k_max: the most addends a sum may hold; guard bits are ceil(log2(k_max)).
-    value_count: values in an update.
+    value_count: fields of a message: the values of an update, and the tag's where sums are verified.
     weight_reference: the public weight that maps to factor 1; every client's weight is in [1, weight_reference].
 
     Raises ParameterError.
@@ -83,6 +89,7 @@ class Codec:
     lengths: values per segment (a segment is usually one tensor); their sum is the vector's length.
     limits: per segment, the largest magnitude represented; larger values saturate and are counted.
     rounding: "nearest" (ties to even) or "stochastic" (unbiased).
+    verified: whether a tag follows the values, by which key holders verify a sum (`he_core.verification`).
 
     Raises ParameterError.
     """
@@ -93,6 +100,7 @@ class Codec:
     limits: tuple[float, ...]
     weight_reference: int = 1
     rounding: Literal["nearest", "stochastic"] = field(default="nearest", compare=False)
+    verified: bool = False
 
     def __post_init__(self) -> None:
         if any(length < 1 for length in self.lengths):
@@ -111,12 +119,17 @@ class Codec:
     @cached_property
     def shape(self) -> CodecShape:
         """What the aggregation server may know of this codec."""
-        return CodecShape(self.bits, self.k_max, sum(self.lengths), self.weight_reference)
+        return CodecShape(self.bits, self.k_max, sum(self.lengths) + self.tag_count, self.weight_reference)
 
-    @property
+    @cached_property
     def value_count(self) -> int:
         """Values in an update."""
-        return self.shape.value_count
+        return sum(self.lengths)
+
+    @property
+    def tag_count(self) -> int:
+        """Fields of the tag, 0 where sums are not verified."""
+        return tag_count(self.bits) if self.verified else 0
 
     @property
     def max_code(self) -> int:
@@ -147,6 +160,8 @@ class Codec:
         """SHA-256 over everything that decides how values map to integers (not `rounding`)."""
         body = struct.pack("<BIQQ", self.bits, self.k_max, self.weight_reference, len(self.lengths))
         body += struct.pack(f"<{len(self.lengths)}Q{len(self.limits)}d", *self.lengths, *self.limits)
+        if self.verified:
+            body += struct.pack("<B", self.tag_count)
         return hashlib.sha256(b"dcsfl codec 1\0" + body).digest()
 
     @cached_property
@@ -181,7 +196,8 @@ class Codec:
     ) -> tuple[NDArray[np.uint32], int]:
         """Weight, clip and round `update` to offset-binary fields.
 
-        Returns uint32[value_count], each in [1, 2^bits), and the number of values that saturated.
+        Returns uint32[shape.value_count] and the number of values that saturated. Values' fields are in [1, 2^bits),
+        the tag's still 0.
         `noise` drives stochastic rounding (OS entropy if None) and is not used by rounding to nearest. Raises as
         `check`. Constant time in the values on the C kernels, but for what it returns or raises.
         """
@@ -190,9 +206,10 @@ class Codec:
         if self.rounding == "stochastic":
             uniform = (np.random.default_rng() if noise is None else noise).random(self.value_count)
         lengths, steps = self._segments
-        fields = np.empty(self.value_count, np.uint32)
+        fields = np.empty(self.shape.value_count, np.uint32)
+        fields[self.value_count :] = 0
         saturated, non_finite, first = KERNELS.codec.quantise(
-            fields,
+            fields[: self.value_count],
             np.require(update, requirements=["C", "A"]),
             lengths,
             weight / (self.weight_reference * steps),
@@ -205,12 +222,12 @@ class Codec:
         return fields, saturated
 
     def dequantise(self, sums: NDArray[np.uint32], addends: int, total_weight: int) -> NDArray[np.float32]:
-        """The weighted mean behind `sums` of `addends` fields: float32[value_count].
+        """The weighted mean behind `sums`, uint32[shape.value_count], of `addends` fields: float32[value_count].
 
         Raises ValueCountError, ParameterError for another type, TooManyClientsError, WeightError.
         """
-        if sums.shape != (self.value_count,):
-            raise ValueCountError(self.value_count, sums.size)
+        if sums.shape != (self.shape.value_count,):
+            raise ValueCountError(self.shape.value_count, sums.size)
         if sums.dtype != np.uint32:
             raise ParameterError("sums.dtype", str(sums.dtype), "must be uint32")
         self.shape.check_total(addends, total_weight)
@@ -218,7 +235,7 @@ class Codec:
         mean = np.empty(self.value_count, np.float32)
         KERNELS.codec.dequantise(
             mean,
-            np.require(sums, requirements=["C", "A"]),
+            np.require(sums[: self.value_count], requirements=["C", "A"]),
             lengths,
             steps * (self.weight_reference / total_weight),
             addends * self.offset,

@@ -1,7 +1,7 @@
 """The cost ledger: stage timers and byte counters, per round and party.
 
-Every stage of the pipeline (prepare, quantise, pack, encrypt, convert, frame, parse, add, decrypt, unpack) runs
-inside `CostLedger.stage`, in the same run that trains, so the cost of encryption is a measured result of that run.
+Every stage of the pipeline (prepare, quantise, verify, pack, encrypt, convert, frame, parse, add, decrypt, unpack)
+runs inside `CostLedger.stage`, in the same run that trains, so the cost of encryption is a measured result of it.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
-STAGES = ("prepare", "quantise", "pack", "encrypt", "convert", "frame", "parse", "add", "decrypt", "unpack")
+STAGES = ("prepare", "quantise", "verify", "pack", "encrypt", "convert", "frame", "parse", "add", "decrypt", "unpack")
 """The pipeline's stages in order; other stages (such as `keys`) may be recorded beside them. `prepare` is what the
-encryptions and decryptions of a round share, done by whoever comes first; `convert` what a foreign library's objects
-cost beside encryption and decryption, where a scheme has one."""
+encryptions and decryptions of a round share, done by whoever comes first; `verify` the tag of a contribution and the
+check of a sum by it; `convert` what a foreign library's objects cost beside encryption and decryption, where a scheme
+has one."""
 
 
 @dataclass

@@ -14,15 +14,28 @@ from he_core.errors import WrongParticipantsError
 from he_core.frame import Expectation, Kind, Participant
 from he_core.keys import SecretKey
 from he_core.scheme import Scheme
+from he_core.verification import Verifier, check_verifier
 
 
 class Decryptor:
-    """Decrypts sums under one secret key."""
+    """Decrypts sums under one secret key.
+
+    verifier: the group's, for codecs whose sums are verified. Raises UnverifiableSchemeError.
+    """
 
     def __init__(
-        self, scheme: Scheme, key: SecretKey, *, ledger: CostLedger | None = None, party: str = "client"
+        self,
+        scheme: Scheme,
+        key: SecretKey,
+        *,
+        verifier: Verifier | None = None,
+        ledger: CostLedger | None = None,
+        party: str = "client",
     ) -> None:
+        if verifier is not None:
+            scheme.check_exact()
         self._scheme = scheme
+        self._verifier = verifier
         self._key = key
         self._ledger = ledger or CostLedger()
         self._party = party
@@ -32,9 +45,11 @@ class Decryptor:
     ) -> NDArray[np.float32]:
         """The weighted mean of the updates in a sum frame: float32[codec.value_count].
 
-        participants: who must be in the sum, with which weight; anyone if None.
-        Raises a FrameError subclass for anything but that sum of `round` under this key and codec.
+        participants: who must be in the sum, with which weight; whoever its frame names if None.
+        Raises a FrameError subclass for anything but that sum of `round` under this key and codec, and a
+        VerificationError where sums are verified and this one does not hold each contribution once, unchanged.
         """
+        check_verifier(self._verifier, codec)
         scheme, public = self._scheme, self._key.public
         plaintext = scheme.plaintext(codec.shape)
         with self._ledger.stage("parse", round=round, party=self._party) as meter:
@@ -64,7 +79,11 @@ class Decryptor:
             meter.move("convert", scheme.conversion_ns - before_ns)
             meter.count(bytes=sums.nbytes, values=codec.value_count)
         with self._ledger.stage("unpack", round=round, party=self._party) as meter:
-            numbers = plaintext.unpack(sums, codec.value_count)
+            numbers = plaintext.unpack(sums, codec.shape.value_count)
             mean = plaintext.dequantise(codec, numbers, len(summed), parsed.header.total_weight)
             meter.count(bytes=mean.nbytes, values=codec.value_count)
+        if self._verifier is not None:
+            with self._ledger.stage("verify", round=round, party=self._party) as meter:
+                self._verifier.check(numbers, codec, round=round, key_id=public.key_id, participants=summed)
+                meter.count(values=codec.value_count)
         return mean

@@ -12,6 +12,7 @@ from he_core.errors import ParameterError
 from he_core.frame import FrameHeader, Kind, Participant
 from he_core.keys import PublicKey, SecretKey
 from he_core.scheme import Scheme
+from he_core.verification import Verifier, check_verifier
 
 MAX_CLIENT_ID = (1 << 32) - 1
 MAX_ROUND = (1 << 64) - 1
@@ -21,6 +22,7 @@ class Encryptor:
     """Encrypts updates under one key.
 
     key: the group's public key, or its secret key where the client holds one (some schemes then encrypt faster).
+    verifier: the group's, for codecs whose sums are verified. Raises UnverifiableSchemeError.
     """
 
     def __init__(
@@ -28,10 +30,14 @@ class Encryptor:
         scheme: Scheme,
         key: PublicKey | SecretKey,
         *,
+        verifier: Verifier | None = None,
         ledger: CostLedger | None = None,
         party: str = "client",
     ) -> None:
+        if verifier is not None:
+            scheme.check_exact()
         self._scheme = scheme
+        self._verifier = verifier
         self._key = key
         self._public = key.public if isinstance(key, SecretKey) else key
         self._ledger = ledger or CostLedger()
@@ -59,6 +65,8 @@ class Encryptor:
             raise ParameterError("client", client, "must be in [0, 2^32)")
         if not 0 <= round <= MAX_ROUND:
             raise ParameterError("round", round, "must be in [0, 2^64)")
+        check_verifier(self._verifier, codec)
+        participant = Participant(client, weight)
         plaintext = self._scheme.plaintext(codec.shape)
         stage = self._ledger.stage
         values = codec.value_count
@@ -68,6 +76,10 @@ class Encryptor:
         with stage("quantise", round=round, party=self._party) as meter:
             numbers, saturated = plaintext.quantise(codec, update, weight, noise)
             meter.count(bytes=numbers.nbytes, values=values)
+        if self._verifier is not None:
+            with stage("verify", round=round, party=self._party) as meter:
+                self._verifier.tag(numbers, codec, round=round, key_id=self._public.key_id, participant=participant)
+                meter.count(bytes=4 * codec.tag_count, values=values)
         with stage("pack", round=round, party=self._party) as meter:
             words = plaintext.pack(numbers)
             meter.count(bytes=words.nbytes, values=values)
@@ -85,7 +97,7 @@ class Encryptor:
                 round,
                 codec.shape,
                 codec.digest,
-                (Participant(client, weight),),
+                (participant,),
             )
             data = frame.encode(header, self._scheme.serialise(self._public, ciphertext))
             meter.count(bytes=len(data), values=values)

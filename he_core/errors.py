@@ -6,7 +6,7 @@ offending value and, where there is one, the fix. No message ever holds key mate
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 
 
@@ -255,6 +255,59 @@ class RoundStateError(AggregationError):
     """A call that does not fit the aggregator's state (no round open, or one open already)."""
 
 
+# --- verified sums -------------------------------------------------------------------------------------
+
+
+class UnverifiableSchemeError(ParameterError):
+    """A scheme whose sums cannot be verified, because they do not come back exactly."""
+
+    def __init__(self, scheme: str) -> None:
+        super().__init__(
+            "scheme",
+            scheme,
+            "its sums are not exact, so no checksum over them can hold; choose an exact scheme (dcsfl-train schemes "
+            "lists them) or leave verification out",
+        )
+        self.scheme = scheme
+
+
+class VerificationError(HeCoreError):
+    """A sum that is not that of its participants' contributions, each once and unchanged; nothing of it was used."""
+
+    def __init__(self, round_index: int, seen: str) -> None:
+        super().__init__(f"the sum of round {round_index} (counted from 0) is refused: {seen}")
+        self.round_index, self.seen = round_index, seen
+
+
+class WrongContributionsError(VerificationError):
+    """Unchanged contributions, but not each participant's once. times: how often, by client, where not once."""
+
+    def __init__(self, round_index: int, times: Mapping[int, int]) -> None:
+        found = [f"client {client} is in it {_times(count)}" for client, count in sorted(times.items())]
+        super().__init__(round_index, "; ".join(found))
+        self.times = dict(times)
+
+    @property
+    def missing(self) -> tuple[int, ...]:
+        """Clients that were left out."""
+        return tuple(sorted(client for client, count in self.times.items() if count == 0))
+
+    @property
+    def repeated(self) -> tuple[int, ...]:
+        """Clients that were added more than once."""
+        return tuple(sorted(client for client, count in self.times.items() if count > 1))
+
+
+class AlteredSumError(VerificationError):
+    """Values or tag are not what the participants sent in this round."""
+
+    def __init__(self, round_index: int) -> None:
+        super().__init__(
+            round_index,
+            "it was altered, or holds contributions of another round, of other weights or of nobody in the round",
+        )
+
+
 # --- keys ----------------------------------------------------------------------------------------------
 
 
@@ -278,6 +331,10 @@ class SecretKeyRefusedError(KeyStoreError):
     def __init__(self, party: str) -> None:
         super().__init__(f"{party} must not be given a secret key; give it the public bundle")
         self.party = party
+
+
+def _times(count: int) -> str:
+    return {0: "not at all", 2: "twice"}.get(count, f"{count} times")
 
 
 def _brief(value: object) -> str:

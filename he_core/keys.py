@@ -8,12 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from he_core.errors import SecretKeyRefusedError
+
+VERIFICATION_KEY_BYTES = 32
+
+
+def _fresh_verification_key() -> bytes:
+    return secrets.token_bytes(VERIFICATION_KEY_BYTES)
 
 
 @dataclass(frozen=True)
@@ -41,10 +48,15 @@ class PublicBundle:
 
 @dataclass(frozen=True)
 class SecretBundle:
-    """A key pair. `repr` shows the key id alone."""
+    """A key pair, and what the group's clients verify sums by. `repr` shows the key id alone.
+
+    verification_key: 32 bytes from OS entropy that every client of the group holds and no server; None for a pair
+    that was made before there were any.
+    """
 
     public: PublicBundle
     material: Mapping[str, bytes] = field(repr=False)
+    verification_key: bytes | None = field(default_factory=_fresh_verification_key, repr=False)
 
     def __repr__(self) -> str:
         return f"SecretBundle(scheme={self.public.scheme!r}, key_id={self.public.key_id.hex()[:16]}…)"

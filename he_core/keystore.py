@@ -2,7 +2,8 @@
 
 Secret files are created with mode 0600 and refused with any wider one. Under a passphrase the material is sealed by
 AES-256-GCM with a key from scrypt (RFC 7914; N = 2^17, r = 8, p = 1: the OWASP Password Storage Cheat Sheet's row),
-bound to the public bundle. Without one it lies in the clear, guarded by the file mode alone.
+bound to the public bundle. Without one it lies in the clear, guarded by the file mode alone. The group's verification
+key is one more piece of the material; a file of before there were any is read without.
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from he_core.errors import KeyFileError, PassphraseError
-from he_core.keys import PublicBundle, SecretBundle
+from he_core.keys import VERIFICATION_KEY_BYTES, PublicBundle, SecretBundle
 
 PUBLIC_FORMAT, SECRET_FORMAT = "dcsfl public key 1", "dcsfl secret key 1"
 MAX_KEY_FILE_BYTES = 1 << 22
+VERIFICATION = "verification_key"
 SCRYPT_COST, SCRYPT_BLOCK, SCRYPT_LANES = 1 << 17, 8, 1
 
 
@@ -41,13 +43,16 @@ def load_public(path: Path) -> PublicBundle:
 
 def save_secret(path: Path, bundle: SecretBundle, passphrase: str | None = None) -> None:
     """Write a secret bundle, mode 0600. Raises KeyFileError where `path` exists or cannot be written."""
-    material = json.dumps(_encode(bundle.material)).encode()
+    material = dict(bundle.material)
+    if bundle.verification_key is not None:
+        material[VERIFICATION] = bundle.verification_key
     document = {"format": SECRET_FORMAT, "public": _public_document(bundle.public)}
     if passphrase is None:
-        document["material"] = _encode(bundle.material)
+        document["material"] = _encode(material)
     else:
         salt, nonce = os.urandom(16), os.urandom(12)
-        sealed = AESGCM(_derive(passphrase, salt)).encrypt(nonce, material, bundle.public.key_id)
+        text = json.dumps(_encode(material)).encode()
+        sealed = AESGCM(_derive(passphrase, salt)).encrypt(nonce, text, bundle.public.key_id)
         document["sealed"] = _encode({"salt": salt, "nonce": nonce, "ciphertext": sealed})
     _create(path, document, mode=0o600)
 
@@ -59,7 +64,7 @@ def load_secret(path: Path, passphrase: str | None = None) -> SecretBundle:
         raise KeyFileError(path, f"mode {mode:04o} lets others read a secret key; run: chmod 600 {path}")
     public = _public_bundle(path, document.get("public"))
     if "material" in document:
-        return SecretBundle(public, _decode(path, document["material"]))
+        return _secret_bundle(path, public, _decode(path, document["material"]))
     if passphrase is None:
         raise PassphraseError(path, "is sealed; give its passphrase")
     sealed = _decode(path, document.get("sealed"))
@@ -70,7 +75,16 @@ def load_secret(path: Path, passphrase: str | None = None) -> SecretBundle:
         material = cipher.decrypt(sealed["nonce"], sealed["ciphertext"], public.key_id)
     except InvalidTag:
         raise PassphraseError(path, "wrong passphrase, or the file was altered") from None
-    return SecretBundle(public, _decode(path, json.loads(material)))
+    return _secret_bundle(path, public, _decode(path, json.loads(material)))
+
+
+def _secret_bundle(path: Path, public: PublicBundle, material: dict[str, bytes]) -> SecretBundle:
+    verification_key = material.pop(VERIFICATION, None)
+    if verification_key is not None and len(verification_key) != VERIFICATION_KEY_BYTES:
+        raise KeyFileError(
+            path, f"its verification key has {len(verification_key)} bytes, not {VERIFICATION_KEY_BYTES}"
+        )
+    return SecretBundle(public, material, verification_key)
 
 
 def _derive(passphrase: str, salt: bytes) -> bytes:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from he_core.codec import Codec, CodecShape
-from he_core.errors import FrameFieldError, ParameterError
+from he_core.errors import FrameFieldError, ParameterError, UnverifiableSchemeError
 from he_core.keys import PublicBundle, PublicKey, SecretBundle, SecretKey
 from he_core.packing import Payload, Plaintext, Words
 from he_core.params import SchemeParameters
@@ -83,6 +83,11 @@ class Scheme(ABC):
         adds nothing to what quantising takes away; any other has a bound of its own to state here.
         """
         return codec.relative_error if self.capabilities.exact else None
+
+    def check_exact(self) -> None:
+        """Raise UnverifiableSchemeError where sums do not come back exactly, as their verification needs."""
+        if not self.capabilities.exact:
+            raise UnverifiableSchemeError(self.name)
 
     # --- keys
 

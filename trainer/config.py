@@ -209,6 +209,13 @@ class EncryptionConfig(_Section):
     bits: Annotated[int, Field(ge=2, le=24)] = Field(16, description="bits per quantised value")
     k_max: int = Field(8, ge=1, description="most clients one sum may hold")
     rounding: Literal["nearest", "stochastic"] = Field("nearest", description="to whole quantisation steps")
+    verified: bool | None = Field(
+        None,
+        description="clients verify each sum: dropped, repeated, replayed, altered; where sums are exact if null",
+    )
+    on_refused: Literal["stop", "continue"] = Field(
+        "stop", description="a sum that clients refuse ends the run, or the round is lost and the next goes on"
+    )
     key_folder: Path | None = Field(None, description="load public.key and secret.key from here, or make them here")
 
 
@@ -227,6 +234,7 @@ class FederationConfig(_Section):
     direct_cuts: bool = Field(
         False, description="flare: activations and gradients over a gRPC stream of their own, same certificates"
     )
+    cuts_port: int = Field(0, ge=0, lt=65536, description="where the compute server takes them; any free port if 0")
 
 
 class CheckpointConfig(_Section):

@@ -178,6 +178,8 @@ def summarise(row: Row, most: int | None = None) -> str:
     scores = [(name, value) for name, value in row["evaluation"]["mean"].items() if "/" not in name]
     figures = "  ".join(f"{name} {value:.3f}" for name, value in scores[:most])
     loss = "skipped" if row["train_loss_mean"] is None else f"loss {row['train_loss_mean']:.3f}"
+    if any(row["refused"].values()):
+        loss = f"refused, {loss}"
     return f"{loss}  {figures}  encryption {row['encryption_share']:.1%} of the time"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class TrainerError(Exception):
     """Base of every error the trainer raises on purpose; the command line prints its message, no traceback."""
@@ -40,6 +42,22 @@ class TooFewClientsError(TrainerError):
     def __init__(self, round: int, left: int, needed: int) -> None:
         super().__init__(f"round {round + 1} was given up: {left} clients are left, fewer than the {needed} it needs")
         self.round, self.left, self.needed = round, left, needed
+
+
+class SumRefusedError(TrainerError):
+    """A client's refusal of a round's sum, of which it has taken nothing."""
+
+
+class RoundRefusedError(TrainerError):
+    """A sum that clients refused; nobody has taken anything of it. reasons: by client."""
+
+    def __init__(self, round_index: int, reasons: Mapping[str, str], receivers: int) -> None:
+        said: dict[str, list[str]] = {}
+        for client, reason in reasons.items():
+            said.setdefault(reason, []).append(client)
+        told = "; ".join(f"{', '.join(clients)}: {reason}" for reason, clients in said.items())
+        super().__init__(f"round {round_index + 1} is refused by {len(reasons)} of {receivers} clients. {told}")
+        self.round_index, self.reasons = round_index, dict(reasons)
 
 
 class ProtocolError(TrainerError):

@@ -9,6 +9,7 @@ import torch
 
 import he_core
 from he_core import CodecShape, CostLedger, Scheme, frame
+from he_core.codec import tag_count
 from trainer import participation
 from trainer.config import Config
 from trainer.data import FederatedData, load
@@ -22,6 +23,7 @@ from trainer.networks.split import SplitNetwork
 from trainer.networks.summary import compare_cuts, describe, held_whole
 from trainer.parties.building import check_room
 from trainer.parties.exchange import EXCHANGES
+from trainer.parties.keys import verifies
 from trainer.parties.parties import InProcessParties, assemble
 from trainer.tasks import Task, task_for
 
@@ -50,6 +52,7 @@ class Experiment:
             scheme = he_core.create(
                 encryption.scheme, encryption.backend, encryption.parameters, threads=config.run.threads
             )
+            verifies(scheme, encryption)
         data = load(config.data, config.training.task, config.run.seed)
         sites = len(method.training_sets(data))
         participation.check(config.method, sites)
@@ -92,6 +95,13 @@ class Experiment:
         body = self.network.body if self._is_whole else None
         return FlatLayout.of(self.network.head, self.network.tail, body).size
 
+    @property
+    def message_fields(self) -> int:
+        """Fields of an encrypted update: its values, and the tag where sums are verified."""
+        encryption = self.config.encryption
+        verified = self.scheme is not None and verifies(self.scheme, encryption)
+        return self.encrypted_values + (tag_count(encryption.bits) if verified else 0)
+
     def parts(self) -> dict[str, Any]:
         """What `parts.json` records: weights and FLOPs per part, bytes at the cuts as they cross them, what
         other cuts would cost, and the size of one encrypted contribution."""
@@ -108,7 +118,8 @@ class Experiment:
             table, other_cuts = held_whole(table), []
         values, ciphertext_bytes = self.encrypted_values, 0
         if self.scheme is not None:
-            sums = CodecShape(self.config.encryption.bits, self.config.encryption.k_max, values)
+            encryption = self.config.encryption
+            sums = CodecShape(encryption.bits, encryption.k_max, self.message_fields)
             ciphertext_bytes = frame.frame_bytes(self.scheme.payload_bytes(sums))
         return table | {"choices": other_cuts, "encrypted_values": values, "ciphertext_bytes": ciphertext_bytes}
 

@@ -71,6 +71,7 @@ class Run:
         self._progress = Progress()
         self._next_round = 0
         self._saved_rounds = 0
+        self._remembered = False
         self._unsaved: Snapshot | None = None
 
     def restore(self, snapshot: Snapshot) -> None:
@@ -132,17 +133,23 @@ class Run:
         start = time.perf_counter()
         sent_before = _traffic(parties)
         present = self._attendance(round_index)
+        if not self._remembered:
+            parties.remember(round_index - 1)
+            self._remembered = True
         if present.enough:
             outcome = experiment.method.run_round(parties, self._plan(present, round_index), self._display.batch)
         else:
             self._display.say(_skipped(present, round_index))
             outcome = RoundOutcome({}, 0.0)
         sent = _traffic(parties)
+        if outcome.refusal is not None:
+            parties.go_back()
+            self._display.say(f"{outcome.refusal}; every party goes back to the model of the last good round")
         self._display.phase("evaluating")
         evaluation_start = time.perf_counter()
         evaluation = experiment.method.evaluate(parties, experiment.data)
         end = time.perf_counter()
-        parties.round_over(round_index, self._ledger)
+        parties.collect_costs(round_index, self._ledger)
 
         encryption_seconds = self._ledger.elapsed_ns(round_index) / 1e9
         losses = outcome.train_loss
@@ -163,10 +170,28 @@ class Run:
             "step": outcome.step,
             "took_part": {name: int(name in losses) for name in parties.site_names},
             "dropped_out": {name: int(i in present.dropped_out) for i, name in enumerate(parties.site_names)},
+            "refused": {
+                name: int(outcome.refusal is not None and name in outcome.refusal.reasons)
+                for name in parties.site_names
+            },
         }
         _refuse_non_finite(row)
+        if outcome.refusal is not None and experiment.config.encryption.on_refused == "stop":
+            with held_back():
+                self._stop(row)
+            raise outcome.refusal
         with held_back():
             self._record(row, last=last)
+
+    def _stop(self, row: dict[str, Any]) -> None:
+        """Write a refused round down, and save those before: a resumed run tries it again."""
+        self._append(row)
+        self._save(("latest",))
+        self._finish(finished=False)
+
+    def _append(self, row: dict[str, Any]) -> None:
+        self._folder.append(METRICS, [row])
+        self._folder.append(LEDGER, [cost.as_row() for cost in self._ledger.rows(row["round"])])
 
     def _record(self, row: dict[str, Any], *, last: bool) -> None:
         """Write a finished round down, and save it where it is due."""
@@ -178,9 +203,8 @@ class Run:
         self._progress.wall_seconds += row["wall_seconds"]
         self._progress.encryption_seconds += row["encryption_seconds"]
         # Rows before the checkpoint: a run killed between the two repeats the round and writes its row anew.
-        self._folder.append(METRICS, [row])
-        self._folder.append(LEDGER, [cost.as_row() for cost in self._ledger.rows(round_index)])
-        self._unsaved = Snapshot(round_index, self._parties.states(), dict(vars(self._progress)))
+        self._append(row)
+        self._unsaved = Snapshot(round_index, self._parties.remember(round_index), dict(vars(self._progress)))
         self._next_round = round_index + 1
         if last or improved or (round_index + 1) % experiment.config.checkpoint.every == 0:
             self._save(("latest", *(("best",) if improved else ()), *(("final",) if last else ())))
@@ -204,7 +228,7 @@ class Run:
 
     def _save(self, links: tuple[str, ...]) -> None:
         if self._unsaved is not None:
-            self._parties.keep(self._unsaved.round, links)
+            self._parties.save(self._unsaved.round, links)
             checkpoint.write(self._folder.checkpoints, self._unsaved, links)
             self._saved_rounds = self._unsaved.round + 1
             self._unsaved = None
@@ -219,7 +243,7 @@ class Run:
             "best_round": progress.best_round,
             "wall_seconds": progress.wall_seconds,
             "encryption_seconds": progress.encryption_seconds,
-            "encryption_share": progress.encryption_seconds / progress.wall_seconds if rows else 0.0,
+            "encryption_share": progress.encryption_seconds / progress.wall_seconds if progress.wall_seconds else 0.0,
             "finished": finished,
         }
         if finished:

@@ -17,7 +17,7 @@ from trainer import checkpoint
 from trainer.checkpoint import Snapshot
 from trainer.config import Config, load
 from trainer.display import Display, LoggedDisplay, display_for
-from trainer.errors import ConfigError, RunFolderError, TrainerError
+from trainer.errors import ConfigError, RoundRefusedError, RunFolderError, TrainerError
 from trainer.events import EventWriter, NoEvents, TensorBoardEvents
 from trainer.experiment import Experiment
 from trainer.interruption import FAILED, INTERRUPTED
@@ -149,6 +149,10 @@ def _train(training: Training, folder: RunFolder, form: str, display: Display, c
     except KeyboardInterrupt:
         _tell(console, folder, f"stopped in round {training.finished_rounds + 1}. {_way_on(training, folder)}")
         sys.exit(INTERRUPTED)
+    except RoundRefusedError as error:
+        advice = "Find out why, then go on; encryption.on_refused=continue gives such a round up and takes the next"
+        _tell(console, folder, f"error: {error}\n{advice}. {_way_on(training, folder)}")
+        sys.exit(FAILED)
     except (TrainerError, HeCoreError) as error:
         _tell(console, folder, f"error: {error}\n{_way_on(training, folder)}")
         sys.exit(FAILED)

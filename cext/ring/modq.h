@@ -8,32 +8,10 @@
 #ifndef DCSFL_RING_MODQ_H
 #define DCSFL_RING_MODQ_H
 
+#include "../wide.h"
 #include "ring.h"
 
 #define DCSFL_MODQ_RECIPROCAL UINT64_C(0x8208208208206101) /* floor(2^113 / q) */
-
-/* floor(a b / 2^64) from products of halves, for compilers that know no 128-bit type. */
-static inline uint64_t dcsfl_mulhi64_by_halves(uint64_t a, uint64_t b) {
-    const uint64_t a_low = a & UINT32_MAX, a_high = a >> 32;
-    const uint64_t b_low = b & UINT32_MAX, b_high = b >> 32;
-    const uint64_t low = a_low * b_low;
-    const uint64_t middle = a_high * b_low + (low >> 32); /* below 2^64: (2^32 - 1)^2 + 2^32 - 1 */
-    const uint64_t other = a_low * b_high + (middle & UINT32_MAX);
-
-    return a_high * b_high + (middle >> 32) + (other >> 32);
-}
-
-#ifdef __SIZEOF_INT128__
-__extension__ typedef unsigned __int128 dcsfl_uint128;
-
-static inline uint64_t dcsfl_mulhi64(uint64_t a, uint64_t b) {
-    return (uint64_t)((dcsfl_uint128)a * b >> 64);
-}
-#else
-static inline uint64_t dcsfl_mulhi64(uint64_t a, uint64_t b) {
-    return dcsfl_mulhi64_by_halves(a, b);
-}
-#endif
 
 /* value + modulus if value, in two's complement, is negative, else value. */
 static inline uint64_t dcsfl_add_if_negative(uint64_t value, uint64_t modulus) {

@@ -57,6 +57,14 @@ class CoefficientKernels(Protocol):
         ...
 
 
+class ChecksumKernels(Protocol):
+    """The checksum of verified sums: `he_core._native` or `he_core.arith.checksum_numba`."""
+
+    def checksum(self, point: NDArray[np.uint8], fields: NDArray[np.uint32], field_bits: int, /) -> int:
+        """The polynomial of `fields` at `point`, uint8[16], mod 2**61 - 1."""
+        ...
+
+
 class CodecKernels(Protocol):
     """Values to fields and back: `he_core._native` or `he_core.arith.codec_numba`."""
 
@@ -152,6 +160,7 @@ class Kernels:
     target: str
     fields: FieldKernels
     coefficients: CoefficientKernels
+    checksum: ChecksumKernels
     codec: CodecKernels
     rlwe: RlweKernels
 
@@ -168,6 +177,7 @@ def native() -> Kernels:
         target=module.target(),
         fields=cast(FieldKernels, module),
         coefficients=cast(CoefficientKernels, module),
+        checksum=cast(ChecksumKernels, module),
         codec=cast(CodecKernels, module),
         rlwe=cast(RlweKernels, module),
     )
@@ -179,6 +189,7 @@ def portable() -> Kernels:
         target="numba",
         fields=cast(FieldKernels, importlib.import_module("he_core.arith.fields_numba")),
         coefficients=cast(CoefficientKernels, importlib.import_module("he_core.arith.coefficients_numba")),
+        checksum=cast(ChecksumKernels, importlib.import_module("he_core.arith.checksum_numba")),
         codec=cast(CodecKernels, importlib.import_module("he_core.arith.codec_numba")),
         rlwe=cast(RlweKernels, importlib.import_module("he_core.arith.rlwe_numba")),
     )

@@ -9,11 +9,12 @@ import time
 import numpy as np
 import pytest
 
-from he_core import Aggregator, Codec, CostLedger, Decryptor, Encryptor, create
+from he_core import Aggregator, Codec, CostLedger, Decryptor, Encryptor, Verifier, create
 from he_core.cost import STAGES
 from he_core.errors import FrameError
 
-CODEC = Codec(16, 4, (100,), (1.0,))
+CODEC = Codec(16, 4, (100,), (1.0,), verified=True)
+TAG = 4
 
 
 def test_a_round_records_every_stage_with_its_bytes_values_and_calls() -> None:
@@ -22,8 +23,9 @@ def test_a_round_records_every_stage_with_its_bytes_values_and_calls() -> None:
     public = scheme.public_key(keys.public)
     aggregator = Aggregator(scheme, public, ledger=ledger)
     aggregator.open(5, CODEC.shape)
+    verifier = Verifier(bytes(32), bytes(16))
     contributions = [
-        Encryptor(scheme, public, ledger=ledger, party=f"site {client}").encrypt(
+        Encryptor(scheme, public, verifier=verifier, ledger=ledger, party=f"site {client}").encrypt(
             np.zeros(100, np.float32), CODEC, round=5, client=client
         )
         for client in range(2)
@@ -31,21 +33,24 @@ def test_a_round_records_every_stage_with_its_bytes_values_and_calls() -> None:
     for contribution in contributions:
         aggregator.add(contribution)
     total = aggregator.result()
-    Decryptor(scheme, scheme.secret_key(keys), ledger=ledger, party="site 0").decrypt(total, CODEC, round=5)
+    decryptor = Decryptor(scheme, scheme.secret_key(keys), verifier=verifier, ledger=ledger, party="site 0")
+    decryptor.decrypt(total, CODEC, round=5)
 
     rows = {(row.party, row.stage): row for row in ledger.rows(5)}
-    client_stages = ("prepare", "quantise", "pack", "encrypt", "frame")
+    client_stages = ("prepare", "quantise", "verify", "pack", "encrypt", "frame")
     expected = {(f"site {client}", stage) for client in range(2) for stage in client_stages}
-    expected |= {("site 0", stage) for stage in ("parse", "prepare", "decrypt", "unpack")}
+    expected |= {("site 0", stage) for stage in ("parse", "prepare", "decrypt", "unpack", "verify")}
     expected |= {("aggregation", stage) for stage in ("parse", "add", "frame")}
     assert rows.keys() == expected
     assert {stage for _, stage in rows} == set(STAGES) - {"convert"}
     payload = scheme.payload_bytes(CODEC.shape)
-    assert rows["site 1", "quantise"].bytes == 400
+    assert rows["site 1", "quantise"].bytes == 4 * (100 + TAG)
+    assert rows["site 1", "verify"].bytes == 4 * TAG
+    assert (rows["site 0", "verify"].calls, rows["site 0", "verify"].values) == (2, 200)
     assert rows["site 1", "encrypt"].bytes == payload
     assert rows["site 1", "frame"].bytes == len(contributions[1])
     assert (rows["aggregation", "parse"].calls, rows["aggregation", "parse"].bytes) == (2, 2 * len(contributions[0]))
-    assert (rows["aggregation", "add"].calls, rows["aggregation", "add"].values) == (2, 200)
+    assert (rows["aggregation", "add"].calls, rows["aggregation", "add"].values) == (2, 2 * (100 + TAG))
     assert rows["aggregation", "frame"].bytes == len(total)
     assert rows["site 0", "unpack"].bytes == 400
     assert all(row.elapsed_ns > 0 and row.values for row in rows.values())

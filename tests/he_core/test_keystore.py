@@ -8,12 +8,14 @@ import os
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from he_core import SecretBundle, create, keystore
 from he_core.errors import KeyFileError, ParameterError, PassphraseError
+from he_core.keys import VERIFICATION_KEY_BYTES
 
 ROOT = Path(__file__).parents[2]
 SCHEME = create("paillier", parameters={"modulus_bits": 2048}, threads=1)
@@ -33,6 +35,11 @@ def umask(request: pytest.FixtureRequest) -> object:
 
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
+
+
+def secrets_of(keys: SecretBundle) -> list[bytes]:
+    assert keys.verification_key is not None
+    return [*keys.material.values(), keys.verification_key]
 
 
 @pytest.mark.parametrize("passphrase", [None, "correct horse", "pässwörd \udcff", ""])
@@ -90,6 +97,31 @@ def test_a_secret_file_that_others_may_touch_is_refused_with_the_fix(
     assert keystore.load_secret(path) == keys
 
 
+def test_every_pair_has_a_verification_key_of_its_own_that_no_text_about_it_shows(keys: SecretBundle) -> None:
+    other = SCHEME.generate_keys()
+    assert keys.verification_key is not None
+    assert len(keys.verification_key) == VERIFICATION_KEY_BYTES
+    assert keys.verification_key != other.verification_key
+    assert keys.verification_key.hex()[:16] not in f"{keys} {keys!r}"
+    assert repr(keys.verification_key)[2:20] not in f"{keys} {keys!r}"
+
+
+@pytest.mark.parametrize("passphrase", [None, "correct horse"])
+def test_a_file_of_before_there_were_verification_keys_is_read_without(
+    keys: SecretBundle, tmp_path: Path, passphrase: str | None
+) -> None:
+    old = replace(keys, verification_key=None)
+    keystore.save_secret(tmp_path / "old", old, passphrase)
+    assert "verification" not in (tmp_path / "old").read_text()
+    assert keystore.load_secret(tmp_path / "old", passphrase) == old
+
+
+def test_a_verification_key_of_another_size_is_refused(keys: SecretBundle, tmp_path: Path) -> None:
+    keystore.save_secret(tmp_path / "short", replace(keys, verification_key=bytes(31)))
+    with pytest.raises(KeyFileError, match="verification key has 31 bytes, not 32"):
+        keystore.load_secret(tmp_path / "short")
+
+
 def test_an_existing_file_is_never_overwritten(keys: SecretBundle, tmp_path: Path) -> None:
     path = tmp_path / "taken"
     path.write_text("precious")
@@ -128,7 +160,7 @@ def test_a_sealed_file_holds_no_secret_in_the_clear_and_no_two_are_alike(keys: S
     for name in ("one", "two"):
         keystore.save_secret(tmp_path / name, keys, "correct horse")
         texts.append((tmp_path / name).read_text())
-    for value in keys.material.values():
+    for value in secrets_of(keys):
         assert base64.b64encode(value).decode()[:20] not in texts[0] + texts[1]
     sealed = [json.loads(text)["sealed"] for text in texts]
     assert all(sealed[0][part] != sealed[1][part] for part in ("salt", "nonce", "ciphertext"))
@@ -137,7 +169,7 @@ def test_a_sealed_file_holds_no_secret_in_the_clear_and_no_two_are_alike(keys: S
 def test_a_public_file_holds_no_secret(keys: SecretBundle, tmp_path: Path) -> None:
     keystore.save_public(tmp_path / "public", keys.public)
     text = (tmp_path / "public").read_text()
-    for value in keys.material.values():
+    for value in secrets_of(keys):
         assert base64.b64encode(value).decode()[:20] not in text
 
 

@@ -26,6 +26,7 @@ ROW = {
     "evaluation": {"mean": {"dice": 0.5, "dice/grey matter": 0.75}, "clients": {}},
     "encryption_share": 0.271,
     "wall_seconds": 3.14159,
+    "refused": {"hospital-1": 0},
 }
 
 
@@ -43,6 +44,14 @@ def test_a_plain_line_has_round_loss_metric_share_and_time() -> None:
     display.batch("hospital-1", 0.5)
     display.round_done(ROW)
     assert out.getvalue() == "round 2/12  loss 1.235  dice 0.500  encryption 27.1% of the time  3.1 s\n"
+
+
+def test_a_refused_round_says_so_in_its_line() -> None:
+    out = io.StringIO()
+    display = LineDisplay(Console(file=out, width=40))
+    display.begin(0, 12, 8)
+    display.round_done(ROW | {"refused": {"hospital-1": 1}})
+    assert out.getvalue().startswith("round 2/12  refused, loss 1.235  dice 0.500  ")
 
 
 def test_json_lines_are_the_rows(capsys: pytest.CaptureFixture[str]) -> None:

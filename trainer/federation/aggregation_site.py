@@ -11,7 +11,7 @@ import he_core
 from trainer.config import Config
 from trainer.errors import ProtocolError
 from trainer.federation.agreement import check_agreement
-from trainer.federation.commands import AggregationJoined, Done, Join, OpenSum, Start
+from trainer.federation.commands import AggregationJoined, Done, GoBack, Join, OpenSum, Start
 from trainer.federation.keys import server_key
 from trainer.federation.site import Site
 from trainer.parties.aggregation_server import AggregationServer
@@ -49,7 +49,7 @@ class AggregationSite(Site):
 
     def _start(self, sender: str, message: Start) -> Done:
         self._server = AggregationServer(
-            self._scheme, self._public, self.config.encryption, message.value_count, self.ledger
+            self._scheme, self._public, self.config.encryption, message.message_fields, self.ledger
         )
         return Done()
 
@@ -67,6 +67,10 @@ class AggregationSite(Site):
         if self._server is None:
             raise ProtocolError(f"{self.name} has not started yet")
         return self._server
+
+    def _go_back(self, sender: str, message: GoBack) -> Done:
+        """A round that is closed stays closed."""
+        return Done()
 
     def _state(self) -> PartyState:
         return self._started.state()

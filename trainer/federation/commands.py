@@ -23,7 +23,11 @@ class Join:
 
 @dataclass(frozen=True)
 class HospitalJoined:
-    """Hospital -> coordinator. image_size: pixels per dimension; key_id: hexadecimal, empty without encryption."""
+    """Hospital -> coordinator.
+
+    image_size: pixels per dimension. key_id: hexadecimal, empty without encryption. nonce: 16 bytes never used
+    before, of which the session that sums are verified in is made.
+    """
 
     name: str
     description: str
@@ -34,17 +38,21 @@ class HospitalJoined:
     image_size: tuple[int, ...]
     class_names: tuple[str, ...]
     key_id: str
+    nonce: bytes
 
 
 @dataclass(frozen=True)
 class Start:
     """Coordinator -> site, once all have joined.
 
-    training_images: of every hospital, in client order. value_count: values in an update.
+    training_images, nonces: of every hospital, in client order. message_fields: of an encrypted update. cuts_port:
+    where the compute server takes the cuts' own stream; 0 where they go the way of everything else.
     """
 
     training_images: tuple[int, ...]
-    value_count: int
+    nonces: tuple[bytes, ...]
+    message_fields: int
+    cuts_port: int
 
 
 @dataclass(frozen=True)
@@ -84,9 +92,17 @@ class Receive:
 
 @dataclass(frozen=True)
 class Received:
-    """Hospital -> coordinator: the quantisation step of the mean."""
+    """Hospital -> coordinator: the quantisation step of the mean; or why the sum was refused, else empty."""
 
     step: float
+    refusal: str
+
+
+@dataclass(frozen=True)
+class Adopt:
+    """Coordinator -> hospital: no hospital has refused the sum, so take up its mean."""
+
+    plan: RoundPlan
 
 
 @dataclass(frozen=True)
@@ -146,10 +162,18 @@ class Costs:
 
 @dataclass(frozen=True)
 class Keep:
-    """Coordinator -> site: write your checkpoint of `round` to your own disk, and point `links` to it."""
+    """Coordinator -> site: remember your state as that after `round`.
+
+    With links: write it to your own disk, too, and point them to it.
+    """
 
     round: int
     links: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class GoBack:
+    """Coordinator -> site: the round is given up; return to the state that was remembered last."""
 
 
 @dataclass(frozen=True)
@@ -164,5 +188,19 @@ class Done:
     """Site -> coordinator."""
 
 
-Command = Join | Start | Train | Contribute | Receive | HandOver | Evaluate | OpenSum | ReportCosts | Keep | Restore
+Command = (
+    Join
+    | Start
+    | Train
+    | Contribute
+    | Receive
+    | Adopt
+    | HandOver
+    | Evaluate
+    | OpenSum
+    | ReportCosts
+    | Keep
+    | GoBack
+    | Restore
+)
 Report = HospitalJoined | AggregationJoined | Trained | Contributed | Received | Evaluated | Costs | Done

@@ -35,15 +35,20 @@ from trainer.transport.traffic import Traffic
 
 
 class Coordinator:
-    """One job: `hospitals` clients, the aggregation server if the method has one, and the compute server here."""
+    """One job: `hospitals` clients, the aggregation server if the method has one, and the compute server here.
 
-    def __init__(self, config: Config, hospitals: int, link: Link) -> None:
+    cuts_port: where this process takes the cuts' own streams, 0 if nowhere.
+    """
+
+    def __init__(self, config: Config, hospitals: int, link: Link, cuts_port: int = 0) -> None:
         self._config = config
         self._hospitals = hospitals
+        self._cuts_port = cuts_port
         self._traffic = Traffic()
         self._transport = RemoteTransport(link, VOCABULARY, self._traffic)
         self._method = method_for(config.method.name)
         self._compute: ComputeServer | None = None
+        self._nonces: tuple[bytes, ...] = ()
         _check(self._method, config, hospitals)
         handlers: dict[type, Answer] = dict.fromkeys(
             (HeadActivations, BodyOutputGradient, InferenceActivations), self._serve
@@ -69,7 +74,7 @@ class Coordinator:
                 torch_device(self._config),
             )
         images = tuple(len(site.train) for site in sites.clients)
-        self._tell_all(Start(images, experiment.encrypted_values))
+        self._tell_all(Start(images, self._nonces, experiment.message_fields, self._cuts_port))
         parties = RemoteParties(
             self._transport,
             self._compute,
@@ -101,6 +106,7 @@ class Coordinator:
         """Have every site say who it is. Raises ConfigError where their keys differ."""
         join = Join(agreement(self._config))
         joined = [self._ask(client_name(client), join, HospitalJoined) for client in range(self._hospitals)]
+        self._nonces = tuple(reply.nonce for reply in joined)
         keys = {reply.name: reply.key_id for reply in joined}
         if self._method.averages:
             keys["the aggregation server"] = self._ask(AGGREGATION, join, AggregationJoined).key_id

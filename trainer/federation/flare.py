@@ -8,6 +8,9 @@ A site's own file, `local/dcsfl.yaml` in its startup kit, says where its images 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from nvflare.collab import collab
@@ -19,6 +22,7 @@ from trainer.display import LineDisplay, LoggedDisplay
 from trainer.errors import ConfigError, TrainerError
 from trainer.federation.aggregation_site import AggregationSite
 from trainer.federation.coordinator import Coordinator
+from trainer.federation.direct import direct_link, serve
 from trainer.federation.hospital_site import HospitalSite
 from trainer.federation.senders import client_name
 from trainer.federation.site import Site
@@ -84,9 +88,7 @@ class ComputeSite:
 
     @collab.publish
     def exchange(self, message: bytes) -> bytes:
-        if self._coordinator is None:
-            raise ConfigError("the compute server has not started yet")
-        return self._coordinator.service.answer(self._names.party(collab.caller), message)
+        return self._answer(collab.caller, message)
 
     @collab.main
     def train(self) -> None:
@@ -97,11 +99,30 @@ class ComputeSite:
         display = LoggedDisplay(LineDisplay(console), folder.log)
         try:
             folder.write_config(config)
-            self._coordinator = Coordinator(config, len(self.hospitals), FlareLink(self._names))
-            self._coordinator.run(folder, display)
+            with self._cuts(config) as port:
+                self._coordinator = Coordinator(config, len(self.hospitals), FlareLink(self._names), port)
+                self._coordinator.run(folder, display)
         except (TrainerError, HeCoreError) as error:
             display.say(f"error: {error}")
             raise
+
+    @contextmanager
+    def _cuts(self, config: Config) -> Iterator[int]:
+        """The port of the cuts' own streams while the block runs; 0 where there are none."""
+        if not config.federation.direct_cuts:
+            yield 0
+            return
+        startup = Path(collab.workspace.get_startup_kit_dir())
+        server, port = serve(startup, f"[::]:{config.federation.cuts_port}", len(self.hospitals), self._answer)
+        try:
+            yield port
+        finally:
+            server.stop(grace=None)
+
+    def _answer(self, site: str, message: bytes) -> bytes:
+        if self._coordinator is None:
+            raise ConfigError("the compute server has not started yet")
+        return self._coordinator.service.answer(self._names.party(site), message)
 
 
 class PartySite:
@@ -121,7 +142,9 @@ class PartySite:
         if party == AGGREGATION:
             self._site = AggregationSite(config, folder)
         else:
-            self._site = HospitalSite(self.hospitals.index(collab.site_name), config, folder, FlareLink(self._names))
+            index, link = self.hospitals.index(collab.site_name), FlareLink(self._names)
+            startup = Path(collab.workspace.get_startup_kit_dir())
+            self._site = HospitalSite(index, config, folder, link, partial(direct_link, startup, others=link))
 
     @collab.publish
     def exchange(self, message: bytes) -> bytes:

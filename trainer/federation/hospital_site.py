@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import secrets
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
 import he_core
-from he_core import Scheme
+from he_core import Scheme, SecretBundle
+from he_core.errors import FrameError, VerificationError
 from he_core.keys import SecretKey
+from he_core.verification import SESSION_BYTES
 from trainer.config import Config
 from trainer.data import load
 from trainer.data.federated import ClientData
 from trainer.errors import DataError, ProtocolError
 from trainer.federation.agreement import check_agreement
 from trainer.federation.commands import (
+    Adopt,
     Contribute,
     Contributed,
     Done,
@@ -31,7 +35,7 @@ from trainer.federation.commands import (
     Train,
     Trained,
 )
-from trainer.federation.keys import hospital_key
+from trainer.federation.keys import hospital_key, session_of
 from trainer.federation.senders import client_name
 from trainer.federation.site import Site
 from trainer.federation.vocabulary import VOCABULARY
@@ -39,6 +43,7 @@ from trainer.methods import method_for
 from trainer.networks.registry import build
 from trainer.parties.building import averaging, hospital, torch_device
 from trainer.parties.handover import Handover
+from trainer.parties.keys import group_verifier
 from trainer.parties.messages import HandoverAccepted, PartsHandover
 from trainer.parties.state import PartyState
 from trainer.tasks import task_for
@@ -46,12 +51,18 @@ from trainer.transport.remote import Answer, Link, RemoteTransport
 
 
 class HospitalSite(Site):
-    """Client number `index` of a federation."""
+    """Client number `index` of a federation.
 
-    def __init__(self, index: int, config: Config, folder: Path, link: Link) -> None:
+    direct: makes the link whose cuts have a stream of their own, to the compute server's port.
+    """
+
+    def __init__(
+        self, index: int, config: Config, folder: Path, link: Link, direct: Callable[[int], Link] | None = None
+    ) -> None:
         super().__init__(client_name(index), config, folder)
         torch.set_num_threads(config.training.threads)
         self._index = index
+        self._direct = direct
         self._method = method_for(config.method.name)
         self._data, self._class_names, self._notes = _own_images(config, index)
         task = task_for(config.training.task, self._class_names, config.training)
@@ -63,13 +74,16 @@ class HospitalSite(Site):
         if arrangement.hands_over:
             self._client.handover = Handover(index, self._client.head, self._client.tail, self._transport)
         self._scheme: Scheme | None = None
+        self._keys: SecretBundle | None = None
         self._secret_key: SecretKey | None = None
+        self._nonce = secrets.token_bytes(SESSION_BYTES)
         if self._method.averages:
             encryption = config.encryption
             self._scheme = he_core.create(
                 encryption.scheme, encryption.backend, encryption.parameters, threads=config.run.threads
             )
-            self._secret_key = self._scheme.secret_key(hospital_key(encryption))
+            self._keys = hospital_key(encryption)
+            self._secret_key = self._scheme.secret_key(self._keys)
 
     def _handlers(self) -> Mapping[type, Answer]:
         return {
@@ -78,6 +92,7 @@ class HospitalSite(Site):
             Train: self._train,
             Contribute: self._contribute,
             Receive: self._receive,
+            Adopt: self._adopt,
             HandOver: self._hand_over,
             PartsHandover: self._take_over,
             Evaluate: self._evaluate,
@@ -96,15 +111,21 @@ class HospitalSite(Site):
             tuple(size),
             self._class_names,
             "" if self._secret_key is None else self._secret_key.key_id.hex(),
+            self._nonce,
         )
 
     def _start(self, sender: str, message: Start) -> Done:
-        if self._scheme is not None and self._secret_key is not None:
+        if self._index >= len(message.nonces) or message.nonces[self._index] != self._nonce:
+            raise ProtocolError(f"{self.name}: the session is not made of this site's nonce: it may be an old one")
+        if message.cuts_port and self._direct is not None:
+            self._transport.link = self._direct(message.cuts_port)
+        if self._scheme is not None and self._keys is not None and self._secret_key is not None:
             self._client.averaging = averaging(
                 self.config,
                 self._client,
                 self._scheme,
                 self._secret_key,
+                group_verifier(self._keys, self._scheme, self.config.encryption, session_of(message.nonces)),
                 self._method.correction(self.config.method),
                 self._transport,
                 message.training_images,
@@ -120,7 +141,14 @@ class HospitalSite(Site):
         return Contributed(self._averaging.contribute(message.plan))
 
     def _receive(self, sender: str, message: Receive) -> Received:
-        return Received(self._averaging.receive(message.plan))
+        try:
+            return Received(self._averaging.receive(message.plan), "")
+        except (FrameError, VerificationError) as error:
+            return Received(0.0, str(error))
+
+    def _adopt(self, sender: str, message: Adopt) -> Done:
+        self._averaging.adopt(message.plan)
+        return Done()
 
     def _hand_over(self, sender: str, message: HandOver) -> Done:
         self._handover.give(message.round, message.clients)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from he_core import PublicBundle, SecretBundle, keystore
 from he_core.errors import SecretKeyRefusedError
+from he_core.verification import SESSION_BYTES
 from trainer.config import EncryptionConfig
 from trainer.errors import ConfigError
 from trainer.parties.keys import PASSPHRASE_VARIABLE
@@ -23,6 +26,11 @@ def server_key(config: EncryptionConfig) -> PublicBundle:
     if (folder / "secret.key").exists():
         raise SecretKeyRefusedError("the aggregation server")
     return keystore.load_public(folder / "public.key")
+
+
+def session_of(nonces: Sequence[bytes]) -> bytes:
+    """The session that sums are verified in, of all hospitals' nonces: fresh if that of one is."""
+    return hashlib.sha256(b"dcsfl session 1\0" + b"".join(nonces)).digest()[:SESSION_BYTES]
 
 
 def _folder(config: EncryptionConfig) -> Path:

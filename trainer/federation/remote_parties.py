@@ -12,14 +12,16 @@ from torch import Tensor
 
 from he_core import CostLedger
 from he_core.cost import StageCost
-from trainer.errors import ProtocolError
+from trainer.errors import ProtocolError, SumRefusedError
 from trainer.federation.commands import (
+    Adopt,
     Contribute,
     Contributed,
     Costs,
     Done,
     Evaluate,
     Evaluated,
+    GoBack,
     HandOver,
     Keep,
     OpenSum,
@@ -71,6 +73,7 @@ class RemoteParties(Parties):
         self._aggregates = aggregates
         self._deadline = deadline
         self._say = say
+        self._kept: dict[str, PartyState] = {}
         self._pool = ThreadPoolExecutor(len(site_names), "hospital")
 
     @property
@@ -102,7 +105,13 @@ class RemoteParties(Parties):
         return self._ask(client, Contribute(plan), Contributed).saturated_values
 
     def receive(self, client: int, plan: RoundPlan) -> float:
-        return self._ask(client, Receive(plan), Received).step
+        reply = self._ask(client, Receive(plan), Received)
+        if reply.refusal:
+            raise SumRefusedError(reply.refusal)
+        return reply.step
+
+    def adopt(self, client: int, plan: RoundPlan) -> None:
+        self._ask(client, Adopt(plan), Done)
 
     def average_bodies(self, plan: RoundPlan) -> None:
         if self._compute is None:
@@ -126,8 +135,7 @@ class RemoteParties(Parties):
 
     # --- going on later
 
-    def round_over(self, round: int, ledger: CostLedger) -> None:
-        self._command_all(Keep(round, ()))
+    def collect_costs(self, round: int, ledger: CostLedger) -> None:
         for name, costs in self._command_all(ReportCosts(round), Costs).items():
             for row in costs.rows:
                 ledger.add(StageCost(**row))
@@ -136,6 +144,15 @@ class RemoteParties(Parties):
                 if COMPUTE not in (source, target) and name in (source, target):
                     self.traffic.put(source, target, count)
 
+    def remember(self, round: int) -> dict[str, PartyState]:
+        self._command_all(Keep(round, ()))
+        self._kept = self.states()
+        return self._kept
+
+    def go_back(self) -> None:
+        self._command_all(GoBack())
+        self.load_states(self._kept)
+
     def states(self) -> dict[str, PartyState]:
         return {} if self._compute is None else {COMPUTE: self._compute.state()}
 
@@ -143,7 +160,7 @@ class RemoteParties(Parties):
         if self._compute is not None:
             self._compute.load_state(states[COMPUTE])
 
-    def keep(self, round: int, links: tuple[str, ...]) -> None:
+    def save(self, round: int, links: tuple[str, ...]) -> None:
         self._command_all(Keep(round, links))
 
     def restore(self, round: int) -> None:

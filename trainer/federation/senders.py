@@ -16,11 +16,13 @@ COMMANDS = (
     commands.Train,
     commands.Contribute,
     commands.Receive,
+    commands.Adopt,
     commands.HandOver,
     commands.Evaluate,
     commands.OpenSum,
     commands.ReportCosts,
     commands.Keep,
+    commands.GoBack,
     commands.Restore,
 )
 

@@ -12,7 +12,7 @@ from trainer import checkpoint
 from trainer.checkpoint import Snapshot
 from trainer.config import Config
 from trainer.errors import CheckpointError, ProtocolError, TrainerError
-from trainer.federation.commands import Costs, Done, Keep, ReportCosts, Restore
+from trainer.federation.commands import Costs, Done, GoBack, Keep, ReportCosts, Restore
 from trainer.federation.senders import check_sender
 from trainer.federation.vocabulary import VOCABULARY
 from trainer.parties.state import PartyState
@@ -33,7 +33,12 @@ class Site(ABC):
         self.traffic = Traffic()
         self._checkpoints = folder / "checkpoints"
         self._kept: Snapshot | None = None  # of the round finished last, as it was then
-        own: dict[type, Answer] = {ReportCosts: self._report_costs, Keep: self._keep, Restore: self._restore}
+        own: dict[type, Answer] = {
+            ReportCosts: self._report_costs,
+            Keep: self._keep,
+            GoBack: self._go_back,
+            Restore: self._restore,
+        }
         self.service = Service(
             VOCABULARY, own | dict(self._handlers()), check_sender, expected=(TrainerError, HeCoreError)
         )
@@ -55,7 +60,6 @@ class Site(ABC):
         return Costs(tuple(cost.as_row() for cost in self.ledger.rows(message.round)), totals)
 
     def _keep(self, sender: str, message: Keep) -> Done:
-        """With no links the state is remembered, not written: a round that is not saved may yet be."""
         if self._kept is None or self._kept.round != message.round:
             self._kept = Snapshot(message.round, {self.name: copy.deepcopy(self._state())}, {})
         if message.links:
@@ -65,6 +69,12 @@ class Site(ABC):
             if "latest" in message.links:
                 checkpoint.hold_latest(self._checkpoints)
             checkpoint.write(self._checkpoints, self._kept, message.links)
+        return Done()
+
+    def _go_back(self, sender: str, message: GoBack) -> Done:
+        if self._kept is None:
+            raise ProtocolError(f"{self.name} has nothing to go back to")
+        self._load_state(self._kept.parties[self.name])
         return Done()
 
     def _restore(self, sender: str, message: Restore) -> Done:

@@ -43,5 +43,7 @@ VOCABULARY = Vocabulary(
         81: commands.Restore,
         82: commands.Done,
         83: Refused,
+        84: commands.Adopt,
+        85: commands.GoBack,
     }
 )

@@ -12,6 +12,7 @@ from typing import ClassVar
 from trainer.config import CorrectionConfig, MethodConfig
 from trainer.data.federated import FederatedData, SampleSet
 from trainer.data.remote_sites import RemoteSites
+from trainer.errors import RoundRefusedError, SumRefusedError
 from trainer.parties.arrangement import COPIES, Arrangement
 from trainer.parties.federation import Parties
 from trainer.parties.messages import RoundPlan
@@ -22,21 +23,22 @@ Scores = dict[str, float]
 
 @dataclass(frozen=True)
 class RoundOutcome:
-    """What a round reports. train_loss: mean per client; step: quantisation step of the mean, in weight units."""
+    """What a round reports.
+
+    train_loss: mean per client. step: quantisation step of the mean, in weight units. refusal: why the round's sum
+    was refused, if it was; then every party must go back to what it kept.
+    """
 
     train_loss: dict[str, float]
     train_seconds: float
     saturated_values: int = 0
     step: float = 0.0
+    refusal: RoundRefusedError | None = None
 
     @classmethod
-    def of(cls, parties: Parties, trained: Trained, averaged: Averaged | None = None) -> RoundOutcome:
-        """What came of training, and of averaging where the method does: then of those alone who are in the mean."""
-        part = trained.losses if averaged is None else averaged.plan.clients
-        losses = {parties.site_names[client]: trained.losses[client] for client in part}
-        if averaged is None:
-            return cls(losses, trained.seconds)
-        return cls(losses, trained.seconds, averaged.saturated_values, averaged.step)
+    def of(cls, parties: Parties, trained: Trained) -> RoundOutcome:
+        """What came of training, where nothing is averaged."""
+        return cls({parties.site_names[client]: loss for client, loss in trained.losses.items()}, trained.seconds)
 
 
 PARTIAL = frozenset({"participation", "clients_per_round", "drop_out", "min_participants"})
@@ -128,30 +130,49 @@ def _train(parties: Parties, client: int, round: int, on_batch: OnBatch) -> floa
 
 @dataclass(frozen=True)
 class Averaged:
-    """plan: with those alone who are in the mean. step: quantisation step of the mean, in weight units."""
+    """plan: with those alone whose updates are in the sum."""
 
     plan: RoundPlan
-    saturated_values: int
-    step: float
+    outcome: RoundOutcome
 
 
-def average_updates(parties: Parties, plan: RoundPlan) -> Averaged:
-    """Encrypt, sum and decrypt the participants' updates; absent clients follow, so that all stay in step.
+def average_updates(parties: Parties, plan: RoundPlan, trained: Trained) -> Averaged:
+    """Encrypt, sum and decrypt the updates of those that trained; absent clients follow, so that all stay in step.
 
-    Where a client is lost on the way, the others send theirs anew for a sum without it. Raises TooFewClientsError.
+    Clients take up the mean only if none of them refuses the sum. Where a client is lost before the sum is closed,
+    the others send theirs anew for one without it. Raises TooFewClientsError.
     """
+    plan, saturated = _close_sum(parties, plan.only(trained.losses))
+    losses = {parties.site_names[client]: trained.losses[client] for client in plan.clients}
+    replies = parties.each(plan.receivers, partial(_received, parties, plan))
+    steps = {client: reply for client, reply in replies.items() if isinstance(reply, float)}
+    reasons = {parties.site_names[client]: str(replies[client]) for client in replies if client not in steps}
+    if reasons:
+        refusal = RoundRefusedError(plan.round, reasons, len(plan.receivers))
+        return Averaged(plan, RoundOutcome(losses, trained.seconds, saturated, refusal=refusal))
+    parties.each(tuple(steps), lambda client: parties.adopt(client, plan))
+    return Averaged(plan, RoundOutcome(losses, trained.seconds, saturated, max(steps.values())))
+
+
+def _close_sum(parties: Parties, plan: RoundPlan) -> tuple[RoundPlan, int]:
+    """The plan of those whose contributions are all in one sum, and how many of their values saturated."""
     while True:
         parties.open_sum(plan)
         saturated = parties.each(plan.clients, partial(_contribute, parties, plan))
         if len(saturated) == len(plan.clients):
-            break
+            return plan, sum(saturated.values())
         plan = plan.only(saturated)
-    steps = parties.each(plan.receivers, lambda client: parties.receive(client, plan))
-    return Averaged(plan, sum(saturated.values()), max(steps.values()))
 
 
 def _contribute(parties: Parties, plan: RoundPlan, client: int) -> int:
     return parties.contribute(client, plan)
+
+
+def _received(parties: Parties, plan: RoundPlan, client: int) -> float | SumRefusedError:
+    try:
+        return parties.receive(client, plan)
+    except SumRefusedError as refusal:
+        return refusal
 
 
 def _mean(scores: list[Scores]) -> Scores:

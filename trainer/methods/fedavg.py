@@ -27,4 +27,4 @@ class FedAvg(Method):
 
     def run_round(self, parties: Parties, plan: RoundPlan, on_batch: OnBatch) -> RoundOutcome:
         trained = train_clients(parties, plan, on_batch)
-        return RoundOutcome.of(parties, trained, average_updates(parties, plan.only(trained.losses)))
+        return average_updates(parties, plan, trained).outcome

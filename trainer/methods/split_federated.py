@@ -21,9 +21,10 @@ class SplitFedV1(Method):
 
     def run_round(self, parties: Parties, plan: RoundPlan, on_batch: OnBatch) -> RoundOutcome:
         trained = train_clients(parties, plan, on_batch)
-        averaged = average_updates(parties, plan.only(trained.losses))
-        parties.average_bodies(averaged.plan)
-        return RoundOutcome.of(parties, trained, averaged)
+        averaged = average_updates(parties, plan, trained)
+        if averaged.outcome.refusal is None:
+            parties.average_bodies(averaged.plan)
+        return averaged.outcome
 
 
 class DcSfl(SplitFedV1):

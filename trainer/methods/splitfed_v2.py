@@ -36,4 +36,4 @@ class SplitFedV2(Method):
 
     def run_round(self, parties: Parties, plan: RoundPlan, on_batch: OnBatch) -> RoundOutcome:
         trained = train_in_turn(parties, plan, on_batch, self.order(plan, parties.seed))
-        return RoundOutcome.of(parties, trained, average_updates(parties, plan.only(trained.losses)))
+        return average_updates(parties, plan, trained).outcome

@@ -21,7 +21,10 @@ from trainer.parties.state import PartyState
 
 
 class AggregationServer:
-    """Holds the public bundle alone; refuses a secret one."""
+    """Holds the public bundle alone; refuses a secret one.
+
+    value_count: fields of a message, as frames have it.
+    """
 
     name = "aggregation"
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from he_core import Codec, Decryptor, Encryptor
+from he_core.codec import tag_count
 from he_core.errors import NonFiniteUpdateError
 from trainer.config import EncryptionConfig
 from trainer.correction import Correction
@@ -39,6 +40,7 @@ class EncryptedAveraging:
 
     body: where the client holds it too; then it is averaged, under encryption, like head and tail.
     reach: how far a weight may move in round 0, see `ClipLimits`.
+    verified: whether sums are; encryptor and decryptor have a verifier then.
     laplace_scale: of the noise added to every value of an update, 0 for none; drawn from `seed`, so that whoever
     knows the seed can take it away: it is here to be compared with, not to protect (docs/security.md).
     """
@@ -57,6 +59,7 @@ class EncryptedAveraging:
         reach: float,
         seed: int,
         body: nn.Module | None = None,
+        verified: bool = False,
         laplace_scale: float = 0.0,
     ) -> None:
         self._client = client
@@ -66,16 +69,23 @@ class EncryptedAveraging:
         self._correction = correction
         self._transport = transport
         self._seed = seed
+        self._verified = verified
         self._laplace_scale = laplace_scale
         self._layout = FlatLayout.of(head, tail, body)
         # Of P values the largest is near scale * log(P); the limits' headroom doubles that, so hardly one saturates.
         self._limits = ClipLimits(self._layout.lengths, reach + laplace_scale * math.log(self._layout.size))
         self._global = self._layout.flatten(head, tail, body)
+        self._mean: tuple[int, NDArray[np.float32]] | None = None  # of a round that is received but not adopted
 
     @property
     def value_count(self) -> int:
         """Values in an update."""
         return self._layout.size
+
+    @property
+    def field_count(self) -> int:
+        """Fields of a message: the values, and the tag where sums are verified."""
+        return self.value_count + (tag_count(self._config.bits) if self._verified else 0)
 
     def contribute(self, plan: RoundPlan) -> int:
         """Encrypt this client's update and send it. Returns how many values saturated.
@@ -108,22 +118,32 @@ class EncryptedAveraging:
         return self._encryptor.saturated_values
 
     def receive(self, plan: RoundPlan) -> float:
-        """Fetch the sum, decrypt, average, correct, and set the client's parts to the result.
+        """Fetch the sum, decrypt and verify it; `adopt` does the rest.
 
         Returns the quantisation step of the mean: the largest over the tensors, in weight units. Raises the engine's
-        FrameError subclasses where the frame is not the sum of this plan's participants; nothing is changed then.
+        FrameError and VerificationError subclasses where it is not the sum of this plan's participants.
         """
         codec = self._codec(plan)
         reply = self._transport.request(self._name, AGGREGATION, SumRequest(self._client, plan.round))
         if not isinstance(reply, EncryptedSum):
             raise ProtocolError(f"client {self._client} expected the sum of round {plan.round}, got {type(reply)}")
         mean = self._decryptor.decrypt(reply.frame, codec, round=plan.round, participants=plan.participants)
+        self._mean = plan.round, mean
+        return max(codec.steps)
+
+    def adopt(self, plan: RoundPlan) -> None:
+        """Average, correct, and set the client's parts to the result: once no client has refused the sum.
+
+        Raises ProtocolError where it has not been received.
+        """
+        if self._mean is None or self._mean[0] != plan.round:
+            raise ProtocolError(f"client {self._client} has received no sum of round {plan.round}")
+        mean, self._mean = self._mean[1], None
         fresh = self._layout.unflatten(self._global + mean)
         corrected = self._layout.flatten_state(self._correction.correct(fresh, plan.round))
         self._layout.assign_(self._head, self._tail, corrected, self._body)
         self._global = corrected
         self._limits.follow(mean)
-        return max(codec.steps)
 
     def put_state(self, state: PartyState) -> None:
         """Add what the next round depends on."""
@@ -137,6 +157,7 @@ class EncryptedAveraging:
         self._correction.load_state_dict(state.get("correction"), state.number("correction"))
         self._limits.values = tuple(state.number("clip_limits"))
         self._global = self._layout.flatten(self._head, self._tail, self._body)
+        self._mean = None
 
     def _laplace(self, round: int) -> NDArray[np.float32]:
         """The round's noise, a function of seed, client and round: a resumed run adds the same."""
@@ -155,4 +176,5 @@ class EncryptedAveraging:
             limits=self._limits.values,
             weight_reference=plan.weight_reference,
             rounding=self._config.rounding,
+            verified=self._verified,
         )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import torch
 
-from he_core import CostLedger, Decryptor, Encryptor, Scheme
+from he_core import CostLedger, Decryptor, Encryptor, Scheme, Verifier
 from he_core.keys import SecretKey
 from trainer.config import Config, CorrectionConfig
 from trainer.correction import Correction
@@ -75,6 +75,7 @@ def averaging(
     client: Hospital,
     scheme: Scheme,
     secret_key: SecretKey,
+    verifier: Verifier | None,
     correction: CorrectionConfig,
     transport: Transport,
     training_images: Sequence[int],
@@ -88,13 +89,14 @@ def averaging(
         client.head,
         client.tail,
         config.encryption,
-        Encryptor(scheme, secret_key, ledger=ledger, party=party),
-        Decryptor(scheme, secret_key, ledger=ledger, party=party),
+        Encryptor(scheme, secret_key, verifier=verifier, ledger=ledger, party=party),
+        Decryptor(scheme, secret_key, verifier=verifier, ledger=ledger, party=party),
         Correction(correction, "head"),  # every mode treats head and tail alike
         transport,
         reach=config.training.learning_rate * longest_round,
         seed=config.run.seed,
         body=client.body,
+        verified=verifier is not None,
         laplace_scale=config.method.laplace_scale,
     )
 

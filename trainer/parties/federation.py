@@ -55,7 +55,14 @@ class Parties(ABC):
 
     @abstractmethod
     def receive(self, client: int, plan: RoundPlan) -> float:
-        """Have the client take up the mean; its quantisation step."""
+        """Have the client fetch the sum, decrypt and verify it; the mean's quantisation step.
+
+        Raises SumRefusedError.
+        """
+
+    @abstractmethod
+    def adopt(self, client: int, plan: RoundPlan) -> None:
+        """Have the client take up the mean that it has received."""
 
     @abstractmethod
     def average_bodies(self, plan: RoundPlan) -> None:
@@ -78,8 +85,19 @@ class Parties(ABC):
     # --- going on later
 
     @abstractmethod
-    def round_over(self, round: int, ledger: CostLedger) -> None:
-        """A round is trained and judged: remember the state; `ledger` gets costs that it does not have yet."""
+    def collect_costs(self, round: int, ledger: CostLedger) -> None:
+        """Add to `ledger` what the round cost parties that keep a ledger of their own."""
+
+    @abstractmethod
+    def remember(self, round: int) -> dict[str, PartyState]:
+        """Every party remembers its state as good, that after `round`; returns `states()`."""
+
+    @abstractmethod
+    def go_back(self) -> None:
+        """Every party returns to what it last remembered: weights, optimisers, correction, clip limits.
+
+        But for the aggregation server: a round that it closed stays closed.
+        """
 
     @abstractmethod
     def states(self) -> dict[str, PartyState]:
@@ -90,7 +108,7 @@ class Parties(ABC):
         """Restore them. Raises CheckpointError."""
 
     @abstractmethod
-    def keep(self, round: int, links: tuple[str, ...]) -> None:
+    def save(self, round: int, links: tuple[str, ...]) -> None:
         """Have the parties that keep checkpoints of their own write those of `round`, pointing `links` to them."""
 
     @abstractmethod

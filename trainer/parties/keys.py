@@ -1,12 +1,14 @@
-"""The group's key pair: made at the hospitals, or loaded from a folder of theirs. Servers get the public half."""
+"""The group's keys: made at the hospitals, or loaded from a folder of theirs. Servers get the public half alone."""
 
 from __future__ import annotations
 
 import os
+import secrets
 from pathlib import Path
 
-from he_core import CostLedger, Scheme, SecretBundle, keystore
+from he_core import CostLedger, Scheme, SecretBundle, Verifier, keystore
 from he_core.errors import KeyFileError
+from he_core.verification import SESSION_BYTES
 from trainer.config import EncryptionConfig
 from trainer.errors import ConfigError
 
@@ -39,6 +41,37 @@ def group_keys(scheme: Scheme, config: EncryptionConfig, ledger: CostLedger, *, 
         bundle = scheme.generate_keys()
         _keep(bundle, public, secret, passphrase)
         return bundle
+
+
+def verifies(scheme: Scheme, config: EncryptionConfig) -> bool:
+    """Whether clients verify the sums: as asked for, or, if nothing was, where they are exact.
+
+    Raises UnverifiableSchemeError where it is asked for and they are not.
+    """
+    if config.verified is None:
+        return scheme.capabilities.exact
+    if config.verified:
+        scheme.check_exact()
+    return config.verified
+
+
+def group_verifier(
+    keys: SecretBundle, scheme: Scheme, config: EncryptionConfig, session: bytes | None = None
+) -> Verifier | None:
+    """What the clients of this run verify sums by, None where they do not.
+
+    session: that all clients agreed on; a new one, for clients in one process, if None.
+
+    Raises UnverifiableSchemeError, and ConfigError for keys that were made without a verification key.
+    """
+    if not verifies(scheme, config):
+        return None
+    if keys.verification_key is None:
+        raise ConfigError(
+            f"the secret key in encryption.key_folder={config.key_folder} has no verification key: it is of before "
+            "sums were verified. Name another folder, to make new keys in, or set encryption.verified=false"
+        )
+    return Verifier(keys.verification_key, secrets.token_bytes(SESSION_BYTES) if session is None else session)
 
 
 def _keep(bundle: SecretBundle, public: Path, secret: Path, passphrase: str | None) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
 from he_core import CostLedger, Scheme
+from he_core.errors import FrameError, VerificationError
 from trainer.config import Config, CorrectionConfig
 from trainer.data.federated import SampleSet
-from trainer.errors import CheckpointError, ProtocolError
+from trainer.errors import CheckpointError, ProtocolError, SumRefusedError
 from trainer.networks.split import SplitNetwork
 from trainer.parties.aggregation_server import AggregationServer
 from trainer.parties.arrangement import COPIES, Arrangement
@@ -20,7 +21,7 @@ from trainer.parties.compute_server import ComputeServer
 from trainer.parties.federation import OnBatch, Parties, Result
 from trainer.parties.handover import Handover
 from trainer.parties.hospital import Hospital
-from trainer.parties.keys import group_keys
+from trainer.parties.keys import group_keys, group_verifier
 from trainer.parties.messages import RoundPlan
 from trainer.parties.state import PartyState
 from trainer.tasks import Task
@@ -30,7 +31,10 @@ from trainer.transport.traffic import Traffic
 
 @dataclass
 class InProcessParties(Parties):
-    """Clients, servers, and what connects them; every client is asked in turn. The sets are by client index."""
+    """Clients, servers, and what connects them; every client is asked in turn.
+
+    The sets and site_names are by client index. kept: every party's state after the last good round.
+    """
 
     clients: tuple[Hospital, ...]
     compute: ComputeServer | None
@@ -40,6 +44,7 @@ class InProcessParties(Parties):
     test_sets: tuple[SampleSet, ...]
     site_names: tuple[str, ...]
     seed: int
+    kept: dict[str, PartyState] = field(default_factory=dict)
 
     @property
     def training_images(self) -> tuple[int, ...]:  # type: ignore[override]
@@ -62,7 +67,13 @@ class InProcessParties(Parties):
         return self.averaging(client).contribute(plan)
 
     def receive(self, client: int, plan: RoundPlan) -> float:
-        return self.averaging(client).receive(plan)
+        try:
+            return self.averaging(client).receive(plan)
+        except (FrameError, VerificationError) as error:
+            raise SumRefusedError(str(error)) from None
+
+    def adopt(self, client: int, plan: RoundPlan) -> None:
+        self.averaging(client).adopt(plan)
 
     def average_bodies(self, plan: RoundPlan) -> None:
         self.compute_server.average(plan)
@@ -76,10 +87,10 @@ class InProcessParties(Parties):
     def predict(self, client: int, images: Tensor) -> Tensor:
         return self.clients[client].predict(images)
 
-    def round_over(self, round: int, ledger: CostLedger) -> None:
+    def collect_costs(self, round: int, ledger: CostLedger) -> None:
         return
 
-    def keep(self, round: int, links: tuple[str, ...]) -> None:
+    def save(self, round: int, links: tuple[str, ...]) -> None:
         return
 
     def restore(self, round: int) -> None:
@@ -116,6 +127,14 @@ class InProcessParties(Parties):
     def states(self) -> dict[str, PartyState]:
         """Every party's state, by party name."""
         return {name: party.state() for name, party in self._stateful().items()}
+
+    def remember(self, round: int) -> dict[str, PartyState]:
+        self.kept = self.states()
+        return self.kept
+
+    def go_back(self) -> None:
+        aggregation = {} if self.aggregation is None else {self.aggregation.name: self.aggregation.state()}
+        self.load_states(self.kept | aggregation)
 
     def load_states(self, states: dict[str, PartyState]) -> None:
         """Restore every party. Raises CheckpointError."""
@@ -169,19 +188,21 @@ def assemble(
     if scheme is not None:
         keys = group_keys(scheme, config.encryption, ledger, party=site_names[0])
         secret_key = scheme.secret_key(keys)
+        verifier = group_verifier(keys, scheme, config.encryption)
         for client in clients:
             client.averaging = averaging(
                 config,
                 client,
                 scheme,
                 secret_key,
+                verifier,
                 correction,
                 transport,
                 parties.training_images,
                 ledger,
                 site_names[client.index],
             )
-        size = parties.averaging(0).value_count
+        size = parties.averaging(0).field_count
         parties.aggregation = AggregationServer(scheme, keys.public, config.encryption, size, ledger)
         handlers[AGGREGATION] = parties.aggregation.handle
     return parties

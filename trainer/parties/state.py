@@ -52,5 +52,6 @@ def load_part(state: PartyState, part: str, module: nn.Module, optimiser: torch.
     moments: dict[int, dict[str, Tensor]] = {}
     for name, tensor in state.get(f"{part}/optimiser").items():
         index, _, key = name.partition("/")
-        moments.setdefault(int(index), {})[key] = tensor
+        # A copy: the optimiser works in it from now on, and the state may be loaded once more.
+        moments.setdefault(int(index), {})[key] = tensor.clone()
     optimiser.load_state_dict({"state": moments, "param_groups": optimiser.state_dict()["param_groups"]})

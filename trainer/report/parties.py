@@ -16,6 +16,9 @@ CLEAR_SCHEMES = ("none", "plain")
 POOLING_METHODS = ("centralised",)
 """Methods for which the clients' images are brought together in one place."""
 
+VERIFICATION_STAGE = "verify"
+"""The ledger's stage that is there where clients verified the sums."""
+
 SHARED_BODY_METHODS = ("splitfed-v2", "splitnn")
 """Methods in which all clients use one body."""
 
@@ -41,6 +44,7 @@ class Exposure:
     pooled: bool
     shared_body: bool
     handed_over: bool
+    verified: bool
     noise: float
     client_parts: str
     server_parts: str
@@ -63,6 +67,7 @@ def exposure(run: RunRecord) -> Exposure:
         pooled=run.settings.method.name in POOLING_METHODS,
         shared_body=run.settings.method.name in SHARED_BODY_METHODS,
         handed_over=any(entry.handover_bytes > 0 for entry in run.rounds),
+        verified=any(row.stage == VERIFICATION_STAGE for row in run.ledger),
         noise=run.settings.method.laplace_scale,
         client_parts=_and([part.part for part in run.parts.parts if part.party == CLIENT]),
         server_parts=_and(elsewhere),
@@ -120,8 +125,15 @@ def unprotected(seen: Exposure) -> list[str]:
             "Clients that share one secret key must not collude with the aggregation server: that key and another "
             "client's ciphertext together give away its update."
         )
+    if seen.verified:
         limits.append(
-            "Encryption hides the updates; by itself it does not show that the server added each of them just once."
+            "Clients verified that every sum held each contribution once, unchanged. That does not hold against a "
+            "client who colludes with the aggregation server: all share one verification key."
+        )
+    elif seen.aggregated:
+        limits.append(
+            "Sums were not verified: the aggregation server could leave a contribution out, add one twice or put in "
+            "values of its own without being noticed."
         )
     if seen.noise:
         limits.append(

@@ -156,6 +156,7 @@ class Round(_Record):
     handover_bytes: int = Field(default=0, ge=0)
     took_part: dict[str, int] = {}
     dropped_out: dict[str, int] = {}
+    refused: dict[str, int] = {}
 
     @property
     def skipped(self) -> bool:
@@ -252,6 +253,13 @@ def read_run(run_folder: Path) -> RunRecord:
         notes.append(
             f"{skipped} of the {len(rounds)} rounds were skipped: drop-outs left fewer clients than "
             "method.min_participants, and the model stayed as it was."
+        )
+    refused = [entry.round for entry in rounds if any(entry.refused.values())]
+    if refused:
+        notes.append(
+            f"Clients refused the sum of {len(refused)} of the {len(rounds)} rounds "
+            f"({', '.join(map(str, refused))}): it was not that of their contributions. What was trained in those "
+            "rounds was given up; run.log has the reasons."
         )
     parts_file, environment_file = run_folder / "parts.json", run_folder / "environment.json"
     return RunRecord(

@@ -54,7 +54,7 @@ class RemoteTransport:
     """A party's way to the others: encodes, sends, waits, decodes. Counts what the in-process transport counts."""
 
     def __init__(self, link: Link, vocabulary: Vocabulary, traffic: Traffic | None = None) -> None:
-        self._link = link
+        self.link = link
         self._vocabulary = vocabulary
         self.traffic = Traffic() if traffic is None else traffic
 
@@ -64,7 +64,7 @@ class RemoteTransport:
         Raises PartyUnreachableError, RemoteRefusalError, and MessageFormatError where the answer is no message.
         """
         self.traffic.count(sender, recipient, message)
-        reply = self._vocabulary.decode(self._link.call(recipient, self._vocabulary.encode(message), deadline))
+        reply = self._vocabulary.decode(self.link.call(recipient, self._vocabulary.encode(message), deadline))
         if isinstance(reply, Refused):
             raise RemoteRefusalError(recipient, reply.kind, reply.reason)
         self.traffic.count(recipient, sender, reply)

@@ -26,7 +26,9 @@ EXAMPLES = (
     messages.EncryptedContribution(bytes(range(256))),
     messages.SumRequest(3, 9),
     commands.Contribute(PLAN),
-    commands.HospitalJoined("Ålesund", "one line", ("a", ""), 5, 2, 1, (96, 96), ("background", "tumour"), "ab" * 32),
+    commands.HospitalJoined(
+        "Ålesund", "one line", ("a", ""), 5, 2, 1, (96, 96), ("background", "tumour"), "ab" * 32, b"n" * 16
+    ),
     commands.Evaluated({"dice": 0.75, "dice/tumour": -0.0}),
     commands.Costs(({"round": 1, "party": "x", "elapsed_ns": 5},), {"client-0 aggregation": 1 << 40}),
     commands.Done(),

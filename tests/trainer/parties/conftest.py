@@ -14,7 +14,7 @@ from trainer.config import Config, load
 from trainer.data import FederatedData
 from trainer.experiment import Experiment
 from trainer.parties.messages import RoundPlan
-from trainer.parties.parties import Parties
+from trainer.parties.parties import InProcessParties
 from trainer.transport.in_process import InProcessTransport
 
 SMALL = (
@@ -51,7 +51,7 @@ class Federation:
         self.config = config
         self.experiment = Experiment.prepare(config)
         self.ledger = CostLedger()
-        self.parties: Parties = self.experiment.assemble(self.ledger)
+        self.parties: InProcessParties = self.experiment.assemble(self.ledger)
 
     @property
     def data(self) -> FederatedData:

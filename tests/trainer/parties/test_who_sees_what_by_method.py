@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from he_core import frame as wire
+from he_core.codec import tag_count
 from he_core.keys import SecretKey
 from trainer.errors import ProtocolError
 from trainer.methods import METHODS
@@ -90,7 +91,7 @@ def test_the_aggregation_server_gets_one_frame_of_all_that_a_client_holds_from_e
     client = fed.parties.clients[0]
     parts = [client.head, client.tail, *([client.body] if method in ("fedavg", "fedprox") else [])]
     held = sum(weight.numel() for part in parts for weight in part.parameters())
-    assert {header.shape.value_count for header in frames} == {held}
+    assert {header.shape.value_count for header in frames} == {held + tag_count(fed.config.encryption.bits)}
     assert not any(isinstance(thing, SecretKey) for thing in vars(fed.parties.aggregation).values())
 
 

@@ -19,14 +19,14 @@ ROWS = [
     row(0, "a", "encrypt", 20, values=100),
     row(0, "b", "encrypt", 30, values=100),
     row(1, "a", "encrypt", 40, values=100),
-    row(1, "server", "verify", 5),
+    row(1, "server", "audit", 5),
     row(1, "server", "add", 7),
     row(1, "b", "frame", 1, bytes=500, values=100),
 ]
 
 
 def test_stages_come_in_pipeline_order_then_others_as_recorded():
-    assert stages_in_order(ROWS) == ["encrypt", "frame", "add", "keys", "verify"]
+    assert stages_in_order(ROWS) == ["encrypt", "frame", "add", "keys", "audit"]
 
 
 def test_stage_totals_are_sums_over_parties_and_rounds():

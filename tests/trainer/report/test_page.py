@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from trainer.report import write_report
+from trainer.report import theme, write_report
 from trainer.report.formats import bytes_, metric, seconds
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
@@ -272,8 +272,9 @@ def test_missing_metrics_are_shown_as_a_dash_not_as_nan(make_run):
 
 
 def test_more_clients_than_colours_are_drawn_grey(page_of):
-    _, page, _ = page_of(rounds=2, clients=11)
-    assert "11 clients" in page.words[page.words.index("Training loss") :]
+    clients = len(theme.SERIES) + 1
+    _, page, _ = page_of(rounds=2, clients=clients)
+    assert f"{clients} clients" in page.words[page.words.index("Training loss") :]
 
 
 def test_the_parts_show_blocks_and_flops_and_the_choices_mark_this_runs_cut(page_of):
