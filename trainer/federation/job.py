@@ -17,6 +17,7 @@ from nvflare.fuel.flare_api.flare_api import Session, new_secure_session
 from trainer.config import Config
 from trainer.errors import TrainerError
 from trainer.federation.flare import ComputeSite, PartySite
+from trainer.participation import needed_per_round
 
 SET_UP_SECONDS = 600  # a site loads its images meanwhile
 
@@ -73,7 +74,7 @@ def submit(opened: Session, config: Config, hospitals: Sequence[str], aggregatio
         server=ComputeSite(**parts),
         client=PartySite(**parts),
         sync_task_timeout=SET_UP_SECONDS,
-        min_clients=len(hospitals) + 1,
+        min_clients=needed_per_round(config.method, len(hospitals)) + 1,  # FLARE ends the job with fewer
     )
     with tempfile.TemporaryDirectory() as folder, redirect_stdout(StringIO()):
         recipe.export(folder)

@@ -94,7 +94,7 @@ class LocalFederation:
         while not status.startswith("FINISHED"):
             time.sleep(POLL_SECONDS)
             progress.show()
-            processes.check()
+            processes.check(kits.SERVER)  # what a lost site means for the rounds is the coordinator's to decide
             status = admin.get_job_meta(submitted)["status"]
         progress.show()
         if status != "FINISHED:COMPLETED" or progress.last_error:

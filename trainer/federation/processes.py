@@ -47,10 +47,13 @@ class SiteProcesses:
                 start_new_session=True,
             )
 
-    def check(self) -> None:
-        """Raise ProcessEndedError naming a site whose process is gone, and where its last words are."""
+    def check(self, *sites: str) -> None:
+        """Raise ProcessEndedError naming one of `sites` whose process is gone, and where its last words are.
+
+        All sites if none is named.
+        """
         for site, process in self._running.items():
-            if process.poll() is not None:
+            if (not sites or site in sites) and process.poll() is not None:
                 raise ProcessEndedError(
                     f"the process of site {site} ended with status {process.returncode}; it wrote "
                     f"{self._kits / site / 'console.txt'}"
