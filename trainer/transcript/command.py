@@ -56,9 +56,13 @@ def files_of(paths: Sequence[Path]) -> list[Path]:
         if not path.is_dir():
             files.append(path)
             continue
-        folder = path / TRANSCRIPTS if (path / TRANSCRIPTS).is_dir() else path
-        logs = sorted(folder.glob("*.jsonl"))
-        if not logs or (folder == path and (path / "config.yaml").exists()):
+        # A federation on one machine has its sites' folders below the run's.
+        logs = sorted(
+            {*path.glob(f"{TRANSCRIPTS}/*.jsonl"), *path.glob(f"federation/sites/**/{TRANSCRIPTS}/*.jsonl")}
+        )
+        if not logs and not (path / "config.yaml").exists():
+            logs = sorted(path.glob("*.jsonl"))
+        if not logs:
             raise RunFolderError(f"{path} holds no transcripts: its method averages nothing, or it is of before them")
         files += logs
     return files
