@@ -36,6 +36,7 @@ class Verifier:
     key: 32 bytes, `SecretBundle.verification_key`.
     session: 16 bytes that all clients agree on without the servers, another for every run under one key: a round of
     an earlier run cannot be replayed in this one then. Not secret.
+    A client tags one message a round: two under one mask would tell the difference of their checksums.
     Raises ParameterError. `repr` shows nothing of the key.
     """
 
@@ -46,7 +47,7 @@ class Verifier:
         if len(session) != SESSION_BYTES:
             raise ParameterError("session", session.hex(), f"must be {SESSION_BYTES} bytes")
         self._key = key
-        self._session = session
+        self.session = session
 
     def tag(
         self, fields: NDArray[np.uint32], codec: Codec, *, round: int, key_id: bytes, participant: Participant
@@ -83,10 +84,10 @@ class Verifier:
         raise WrongContributionsError(round, {client: 1 + times for client, times in extra.items()})
 
     def __repr__(self) -> str:
-        return f"Verifier(session={self._session.hex()[:16]}…)"
+        return f"Verifier(session={self.session.hex()[:16]}…)"
 
     def _context(self, codec: Codec, round: int, key_id: bytes) -> bytes:
-        return self._session + key_id + codec.digest + struct.pack("<Q", round)
+        return self.session + key_id + codec.digest + struct.pack("<Q", round)
 
     def _checksum(self, context: bytes, fields: NDArray[np.uint32], codec: Codec) -> int:
         point = np.frombuffer(self._pseudorandom(b"point", context), np.uint8)

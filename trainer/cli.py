@@ -1,4 +1,4 @@
-"""`dcsfl-train`: run, data, plan, schemes. What a user may do wrong ends in one line that says how to do it right."""
+"""`dcsfl-train`: run, data, plan, audit, schemes. A user's mistake ends in one line that says how to do it right."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from trainer.explain import explain
 from trainer.interruption import FAILED, terminated_as_interrupted
 from trainer.planning.command import plan
 from trainer.terminal import console, errors_in_a_line
+from trainer.transcript.command import audit
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -30,11 +31,13 @@ def main() -> None:
       dcsfl-train run data.source=folder data.path=SITES    your own images, one sub-folder per site
       dcsfl-train data data.source=folder data.path=SITES   what is there, what is wrong with it, a contact sheet
       dcsfl-train schemes                    encryption schemes, and whether they can run here
+      dcsfl-train audit RUN_FOLDER           whether the parties' transcripts are whole, and tell the same
       dcsfl-train plan                       what each would cost on this machine, and which to choose
     """
 
 
 main.add_command(plan)
+main.add_command(audit)
 
 
 @main.command()

@@ -26,7 +26,7 @@ from trainer.parties.federation import Parties
 from trainer.parties.keys import SET_UP_ROUND
 from trainer.parties.messages import RoundPlan
 from trainer.report import write_report
-from trainer.run_folder import LEDGER, METRICS, REPORT, SUMMARY, RunFolder, flatten
+from trainer.run_folder import LEDGER, METRICS, REPORT, SUMMARY, TRANSCRIPTS, RunFolder, flatten
 from trainer.transport.in_process import AGGREGATION, COMPUTE
 
 CLIENTS = "clients"
@@ -101,6 +101,7 @@ class Run:
         rounds = self._experiment.config.training.rounds
         self._display.begin(self._next_round, rounds, self._batches_per_round())
         self._events.begin(self._folder.path / "events", self._next_round)
+        self._parties.open_transcripts(self._folder.path / TRANSCRIPTS, self._next_round)
         if self._next_round == 0:
             self._folder.append(LEDGER, [cost.as_row() for cost in self._ledger.rows(SET_UP_ROUND)])
         try:
@@ -190,6 +191,7 @@ class Run:
         self._finish(finished=False)
 
     def _append(self, row: dict[str, Any]) -> None:
+        self._parties.sync_transcripts()
         self._folder.append(METRICS, [row])
         self._folder.append(LEDGER, [cost.as_row() for cost in self._ledger.rows(row["round"])])
 

@@ -41,6 +41,7 @@ RECORDED_PACKAGES = (
 )
 METRICS, LEDGER = "metrics", "ledger"
 SUMMARY, OVERRIDES, REPORT = "summary.json", "overrides.yaml", "report.html"
+TRANSCRIPTS = "transcripts"
 
 
 class RunFolder:

@@ -23,6 +23,7 @@ class LyingServer(AggregationServer):
         self._shape: CodecShape | None = None
         self._payloads: dict[int, dict[int, bytes]] = {}  # round -> client -> ciphertext
         self._sums: dict[int, EncryptedSum] = {}
+        self._lies: dict[int, EncryptedSum] = {}
 
     def open(self, plan: RoundPlan) -> None:
         super().open(plan)
@@ -39,8 +40,11 @@ class LyingServer(AggregationServer):
         honest = super()._sum(message)
         if message.round not in self.lies_in:
             return honest
-        header = frame.parse(honest.frame).header
-        return EncryptedSum(frame.encode(self.header(header), self._total(self.chosen(message.round))))
+        if message.round not in self._lies:
+            header = frame.parse(honest.frame).header
+            lie = frame.encode(self.header(header), self._total(self.chosen(message.round)))
+            self._lies[message.round] = EncryptedSum(lie)
+        return self._lies[message.round]
 
     def header(self, honest: frame.FrameHeader) -> frame.FrameHeader:
         return honest

@@ -17,6 +17,7 @@ from trainer.federation.site import Site
 from trainer.parties.aggregation_server import AggregationServer
 from trainer.parties.messages import EncryptedContribution, SumRequest
 from trainer.parties.state import PartyState
+from trainer.transcript.log import Transcript
 from trainer.transport.in_process import AGGREGATION
 from trainer.transport.remote import Answer
 
@@ -71,6 +72,9 @@ class AggregationSite(Site):
     def _go_back(self, sender: str, message: GoBack) -> Done:
         """A round that is closed stays closed."""
         return Done()
+
+    def _transcript(self) -> Transcript:
+        return self._started.transcript
 
     def _state(self) -> PartyState:
         return self._started.state()

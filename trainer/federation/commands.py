@@ -106,6 +106,14 @@ class Adopt:
 
 
 @dataclass(frozen=True)
+class GiveUp:
+    """Coordinator -> hospital: the sum was refused, by you or by another hospital; leave it."""
+
+    plan: RoundPlan
+    reason: str
+
+
+@dataclass(frozen=True)
 class HandOver:
     """Coordinator -> hospital: pass head and tail on to `clients`."""
 
@@ -177,6 +185,13 @@ class GoBack:
 
 
 @dataclass(frozen=True)
+class OpenTranscript:
+    """Coordinator -> site: write your transcript on your own disk from now on; the run goes on at `next_round`."""
+
+    next_round: int
+
+
+@dataclass(frozen=True)
 class Restore:
     """Coordinator -> site: go back to your checkpoint of `round`."""
 
@@ -195,12 +210,14 @@ Command = (
     | Contribute
     | Receive
     | Adopt
+    | GiveUp
     | HandOver
     | Evaluate
     | OpenSum
     | ReportCosts
     | Keep
     | GoBack
+    | OpenTranscript
     | Restore
 )
 Report = HospitalJoined | AggregationJoined | Trained | Contributed | Received | Evaluated | Costs | Done

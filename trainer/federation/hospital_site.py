@@ -26,6 +26,7 @@ from trainer.federation.commands import (
     Done,
     Evaluate,
     Evaluated,
+    GiveUp,
     HandOver,
     HospitalJoined,
     Join,
@@ -47,6 +48,7 @@ from trainer.parties.keys import group_verifier
 from trainer.parties.messages import HandoverAccepted, PartsHandover
 from trainer.parties.state import PartyState
 from trainer.tasks import task_for
+from trainer.transcript.log import Transcript
 from trainer.transport.remote import Answer, Link, RemoteTransport
 
 
@@ -93,6 +95,7 @@ class HospitalSite(Site):
             Contribute: self._contribute,
             Receive: self._receive,
             Adopt: self._adopt,
+            GiveUp: self._give_up,
             HandOver: self._hand_over,
             PartsHandover: self._take_over,
             Evaluate: self._evaluate,
@@ -119,12 +122,12 @@ class HospitalSite(Site):
             raise ProtocolError(f"{self.name}: the session is not made of this site's nonce: it may be an old one")
         if message.cuts_port and self._direct is not None:
             self._transport.link = self._direct(message.cuts_port)
-        if self._scheme is not None and self._keys is not None and self._secret_key is not None:
+        if self._scheme is not None and self._keys is not None:
             self._client.averaging = averaging(
                 self.config,
                 self._client,
                 self._scheme,
-                self._secret_key,
+                self._keys,
                 group_verifier(self._keys, self._scheme, self.config.encryption, session_of(message.nonces)),
                 self._method.correction(self.config.method),
                 self._transport,
@@ -150,6 +153,10 @@ class HospitalSite(Site):
         self._averaging.adopt(message.plan)
         return Done()
 
+    def _give_up(self, sender: str, message: GiveUp) -> Done:
+        self._averaging.give_up(message.plan, message.reason)
+        return Done()
+
     def _hand_over(self, sender: str, message: HandOver) -> Done:
         self._handover.give(message.round, message.clients)
         return Done()
@@ -171,6 +178,9 @@ class HospitalSite(Site):
         if self._client.handover is None:
             raise ProtocolError(f"method.name={self._method.name}: clients hand nothing over")
         return self._client.handover
+
+    def _transcript(self) -> Transcript | None:
+        return None if self._client.averaging is None else self._client.averaging.transcript
 
     def _state(self) -> PartyState:
         return self._client.state()

@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, TypeVar
 
 from torch import Tensor
@@ -21,10 +22,12 @@ from trainer.federation.commands import (
     Done,
     Evaluate,
     Evaluated,
+    GiveUp,
     GoBack,
     HandOver,
     Keep,
     OpenSum,
+    OpenTranscript,
     Receive,
     Received,
     ReportCosts,
@@ -113,6 +116,13 @@ class RemoteParties(Parties):
     def adopt(self, client: int, plan: RoundPlan) -> None:
         self._ask(client, Adopt(plan), Done)
 
+    def give_up(self, client: int, plan: RoundPlan, reason: str) -> None:
+        self._ask(client, GiveUp(plan, reason), Done)
+
+    def undo(self, plan: RoundPlan, reason: str) -> None:
+        if self._compute is not None and self._compute.averages:
+            self._compute.undo(plan, reason)
+
     def average_bodies(self, plan: RoundPlan) -> None:
         if self._compute is None:
             raise ProtocolError("this method does not split the network, so there is no compute server")
@@ -134,6 +144,17 @@ class RemoteParties(Parties):
         raise ProtocolError("images stay at the hospitals")
 
     # --- going on later
+
+    def open_transcripts(self, folder: Path, next_round: int) -> None:
+        if not self._aggregates:
+            return
+        self._command_all(OpenTranscript(next_round))
+        if self._compute is not None and self._compute.averages:
+            self._compute.transcript.open(folder / f"{COMPUTE}.jsonl", next_round)
+
+    def sync_transcripts(self) -> None:
+        if self._compute is not None:
+            self._compute.transcript.sync()
 
     def collect_costs(self, round: int, ledger: CostLedger) -> None:
         for name, costs in self._command_all(ReportCosts(round), Costs).items():

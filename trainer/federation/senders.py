@@ -17,12 +17,14 @@ COMMANDS = (
     commands.Contribute,
     commands.Receive,
     commands.Adopt,
+    commands.GiveUp,
     commands.HandOver,
     commands.Evaluate,
     commands.OpenSum,
     commands.ReportCosts,
     commands.Keep,
     commands.GoBack,
+    commands.OpenTranscript,
     commands.Restore,
 )
 

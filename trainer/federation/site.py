@@ -12,10 +12,12 @@ from trainer import checkpoint
 from trainer.checkpoint import Snapshot
 from trainer.config import Config
 from trainer.errors import CheckpointError, ProtocolError, TrainerError
-from trainer.federation.commands import Costs, Done, GoBack, Keep, ReportCosts, Restore
+from trainer.federation.commands import Costs, Done, GoBack, Keep, OpenTranscript, ReportCosts, Restore
 from trainer.federation.senders import check_sender
 from trainer.federation.vocabulary import VOCABULARY
 from trainer.parties.state import PartyState
+from trainer.run_folder import TRANSCRIPTS
+from trainer.transcript.log import Transcript
 from trainer.transport.remote import Answer, Service
 from trainer.transport.traffic import Traffic
 
@@ -23,7 +25,7 @@ from trainer.transport.traffic import Traffic
 class Site(ABC):
     """One party in a process of its own.
 
-    config: the job's, with this site's own file on top. folder: where its checkpoints go.
+    config: the job's, with this site's own file on top. folder: where its checkpoints and its transcript go.
     """
 
     def __init__(self, name: str, config: Config, folder: Path) -> None:
@@ -32,12 +34,14 @@ class Site(ABC):
         self.ledger = CostLedger()
         self.traffic = Traffic()
         self._checkpoints = folder / "checkpoints"
+        self._transcripts = folder / TRANSCRIPTS
         self._kept: Snapshot | None = None  # of the round finished last, as it was then
         own: dict[type, Answer] = {
             ReportCosts: self._report_costs,
             Keep: self._keep,
             GoBack: self._go_back,
             Restore: self._restore,
+            OpenTranscript: self._open_transcript,
         }
         self.service = Service(
             VOCABULARY, own | dict(self._handlers()), check_sender, expected=(TrainerError, HeCoreError)
@@ -55,6 +59,16 @@ class Site(ABC):
     def _load_state(self, state: PartyState) -> None:
         """Restore it. Raises CheckpointError."""
 
+    @abstractmethod
+    def _transcript(self) -> Transcript | None:
+        """The party's transcript, None where it keeps none."""
+
+    def _open_transcript(self, sender: str, message: OpenTranscript) -> Done:
+        transcript = self._transcript()
+        if transcript is not None:
+            transcript.open(self._transcripts / f"{self.name}.jsonl", message.next_round)
+        return Done()
+
     def _report_costs(self, sender: str, message: ReportCosts) -> Costs:
         totals = {f"{source} {target}": count for (source, target), count in self.traffic.totals().items()}
         return Costs(tuple(cost.as_row() for cost in self.ledger.rows(message.round)), totals)
@@ -62,6 +76,9 @@ class Site(ABC):
     def _keep(self, sender: str, message: Keep) -> Done:
         if self._kept is None or self._kept.round != message.round:
             self._kept = Snapshot(message.round, {self.name: copy.deepcopy(self._state())}, {})
+        transcript = self._transcript()
+        if transcript is not None:
+            transcript.sync()
         if message.links:
             for link in message.links:
                 if link not in checkpoint.LINKS or link == "previous":

@@ -149,6 +149,13 @@ def average_updates(parties: Parties, plan: RoundPlan, trained: Trained) -> Aver
     reasons = {parties.site_names[client]: str(replies[client]) for client in replies if client not in steps}
     if reasons:
         refusal = RoundRefusedError(plan.round, reasons, len(plan.receivers))
+        by_others = f"refused by {', '.join(reasons)}"
+
+        def give_up(client: int) -> None:
+            parties.give_up(client, plan, reasons.get(parties.site_names[client], by_others))
+
+        parties.each(plan.receivers, give_up)
+        parties.undo(plan, by_others)
         return Averaged(plan, RoundOutcome(losses, trained.seconds, saturated, refusal=refusal))
     parties.each(tuple(steps), lambda client: parties.adopt(client, plan))
     return Averaged(plan, RoundOutcome(losses, trained.seconds, saturated, max(steps.values())))

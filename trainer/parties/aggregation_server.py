@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from he_core import Aggregator, CodecShape, CostLedger, PublicBundle, Scheme
+from he_core import Aggregator, CodecShape, CostLedger, PublicBundle, Scheme, frame
 from he_core.keys import refuse_secret
 from trainer.config import EncryptionConfig
 from trainer.errors import ProtocolError
@@ -18,6 +18,8 @@ from trainer.parties.messages import (
     SumRequest,
 )
 from trainer.parties.state import PartyState
+from trainer.transcript.chain import content_digest
+from trainer.transcript.log import Transcript, identity, participants_fact
 
 
 class AggregationServer:
@@ -42,6 +44,7 @@ class AggregationServer:
         self._config = config
         self._value_count = value_count
         self._ledger = ledger
+        self.transcript = Transcript(self.name, **identity(scheme, public))
         self._aggregator = self._new_aggregator(last_round=-1)
         self._plan: RoundPlan | None = None
         self._sum_frame: bytes | None = None  # of the planned round, once closed
@@ -56,6 +59,7 @@ class AggregationServer:
         self._aggregator.open(plan.round, shape, plan.clients)
         self._plan = plan
         self._sum_frame = None
+        self.transcript.record("opened", round=plan.round, participants=participants_fact(plan.participants))
 
     def handle(self, message: Message) -> Message:
         """Answer a client. Raises ProtocolError and the engine's FrameError and AggregationError."""
@@ -75,7 +79,16 @@ class AggregationServer:
 
     def _add(self, message: EncryptedContribution) -> ContributionAccepted:
         header = self._aggregator.add(message.frame)
-        return ContributionAccepted(header.participants[0].client, header.round)
+        (participant,) = header.participants
+        self.transcript.record(
+            "received",
+            round=header.round,
+            client=participant.client,
+            weight=participant.weight,
+            codec=header.codec_digest.hex(),
+            frame=content_digest(message.frame),
+        )
+        return ContributionAccepted(participant.client, header.round)
 
     def _sum(self, message: SumRequest) -> EncryptedSum:
         if self._plan is None or message.round != self._plan.round:
@@ -84,6 +97,14 @@ class AggregationServer:
             raise ProtocolError(f"client {message.client} takes no part in round {message.round}")
         if self._sum_frame is None:
             self._sum_frame = self._aggregator.result()
+            header = frame.parse(self._sum_frame).header
+            self.transcript.record(
+                "summed",
+                round=header.round,
+                participants=participants_fact(header.participants),
+                codec=header.codec_digest.hex(),
+                sum=content_digest(self._sum_frame),
+            )
         return EncryptedSum(self._sum_frame)
 
     def _new_aggregator(self, last_round: int) -> Aggregator:

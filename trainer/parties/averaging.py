@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,8 @@ from trainer.parties.messages import (
 )
 from trainer.parties.state import PartyState
 from trainer.seeds import LAPLACE
+from trainer.transcript.chain import MAX_TEXT, content_digest
+from trainer.transcript.log import Transcript, participants_fact, weights_digest
 from trainer.transport.in_process import AGGREGATION, Transport
 
 
@@ -41,6 +44,7 @@ class EncryptedAveraging:
     body: where the client holds it too; then it is averaged, under encryption, like head and tail.
     reach: how far a weight may move in round 0, see `ClipLimits`.
     verified: whether sums are; encryptor and decryptor have a verifier then.
+    transcript: this client's.
     laplace_scale: of the noise added to every value of an update, 0 for none; drawn from `seed`, so that whoever
     knows the seed can take it away: it is here to be compared with, not to protect (docs/security.md).
     """
@@ -59,6 +63,7 @@ class EncryptedAveraging:
         reach: float,
         seed: int,
         body: nn.Module | None = None,
+        transcript: Transcript,
         verified: bool = False,
         laplace_scale: float = 0.0,
     ) -> None:
@@ -75,6 +80,8 @@ class EncryptedAveraging:
         # Of P values the largest is near scale * log(P); the limits' headroom doubles that, so hardly one saturates.
         self._limits = ClipLimits(self._layout.lengths, reach + laplace_scale * math.log(self._layout.size))
         self._global = self._layout.flatten(head, tail, body)
+        self.transcript = transcript
+        self._sum: tuple[int, str] | None = None  # round and digest of the frame fetched last
         self._mean: tuple[int, NDArray[np.float32]] | None = None  # of a round that is received but not adopted
 
     @property
@@ -112,6 +119,14 @@ class EncryptedAveraging:
                 f"client {self._client}, round {plan.round} (counted from 0), "
                 f"tensor {self._layout.names[error.segment]!r}: {error}"
             ) from None
+        self.transcript.record(
+            "contributed",
+            round=plan.round,
+            client=self._client,
+            weight=plan.weight_of(self._client),
+            codec=codec.digest.hex(),
+            frame=content_digest(frame),
+        )
         reply = self._transport.request(self._name, AGGREGATION, EncryptedContribution(frame))
         if reply != ContributionAccepted(self._client, plan.round):
             raise ProtocolError(f"client {self._client} expected its contribution's receipt, got {reply}")
@@ -127,6 +142,7 @@ class EncryptedAveraging:
         reply = self._transport.request(self._name, AGGREGATION, SumRequest(self._client, plan.round))
         if not isinstance(reply, EncryptedSum):
             raise ProtocolError(f"client {self._client} expected the sum of round {plan.round}, got {type(reply)}")
+        self._sum = plan.round, content_digest(reply.frame)
         mean = self._decryptor.decrypt(reply.frame, codec, round=plan.round, participants=plan.participants)
         self._mean = plan.round, mean
         return max(codec.steps)
@@ -139,11 +155,18 @@ class EncryptedAveraging:
         if self._mean is None or self._mean[0] != plan.round:
             raise ProtocolError(f"client {self._client} has received no sum of round {plan.round}")
         mean, self._mean = self._mean[1], None
+        facts = self._facts(plan)
         fresh = self._layout.unflatten(self._global + mean)
         corrected = self._layout.flatten_state(self._correction.correct(fresh, plan.round))
         self._layout.assign_(self._head, self._tail, corrected, self._body)
         self._global = corrected
         self._limits.follow(mean)
+        self.transcript.record("accepted", **facts, result=weights_digest(corrected))
+
+    def give_up(self, plan: RoundPlan, reason: str) -> None:
+        """Leave the round's sum: this client, or another one, has refused it. The parts are not changed here."""
+        self._mean = None
+        self.transcript.record("refused", **self._facts(plan), reason=reason[:MAX_TEXT])
 
     def put_state(self, state: PartyState) -> None:
         """Add what the next round depends on."""
@@ -163,6 +186,16 @@ class EncryptedAveraging:
         """The round's noise, a function of seed, client and round: a resumed run adds the same."""
         random = np.random.default_rng([self._seed, LAPLACE, self._client, round])
         return random.laplace(0.0, self._laplace_scale, self._layout.size).astype(np.float32)
+
+    def _facts(self, plan: RoundPlan) -> dict[str, Any]:
+        """What the transcript says of a round's sum; before the next round's clip limits are set."""
+        fetched = {} if self._sum is None or self._sum[0] != plan.round else {"sum": self._sum[1]}
+        return {
+            "round": plan.round,
+            "participants": participants_fact(plan.participants),
+            "codec": self._codec(plan).digest.hex(),
+            **fetched,
+        }
 
     @property
     def _name(self) -> str:

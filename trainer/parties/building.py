@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 import torch
 
-from he_core import CostLedger, Decryptor, Encryptor, Scheme, Verifier
-from he_core.keys import SecretKey
+from he_core import CostLedger, Decryptor, Encryptor, Scheme, SecretBundle, Verifier
 from trainer.config import Config, CorrectionConfig
 from trainer.correction import Correction
 from trainer.errors import ConfigError
@@ -21,6 +20,7 @@ from trainer.parties.exchange import CLIENT_END, EXCHANGES, SERVER_END, CutExcha
 from trainer.parties.hospital import Hospital
 from trainer.parties.whole_client import WholeClient
 from trainer.tasks import Task
+from trainer.transcript.log import Transcript, identity
 from trainer.transport.in_process import Transport
 
 
@@ -74,7 +74,7 @@ def averaging(
     config: Config,
     client: Hospital,
     scheme: Scheme,
-    secret_key: SecretKey,
+    keys: SecretBundle,
     verifier: Verifier | None,
     correction: CorrectionConfig,
     transport: Transport,
@@ -83,6 +83,8 @@ def averaging(
     party: str,
 ) -> EncryptedAveraging:
     """The client's side of averaging. training_images: of every client; party: this one's name in the ledger."""
+    secret_key = scheme.secret_key(keys)
+    session = {} if verifier is None else {"session": verifier.session.hex()}
     longest_round = max(_local_steps(config, images) for images in training_images)
     return EncryptedAveraging(
         client.index,
@@ -96,6 +98,7 @@ def averaging(
         reach=config.training.learning_rate * longest_round,
         seed=config.run.seed,
         body=client.body,
+        transcript=Transcript(client.name, **identity(scheme, keys.public), **session),
         verified=verifier is not None,
         laplace_scale=config.method.laplace_scale,
     )

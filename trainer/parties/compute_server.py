@@ -25,6 +25,8 @@ from trainer.parties.messages import (
 )
 from trainer.parties.optimiser import adam, start_round
 from trainer.parties.state import PartyState, load_part, put_part
+from trainer.transcript.chain import MAX_TEXT, content_digest
+from trainer.transcript.log import Transcript, participants_fact
 
 
 class ComputeServer:
@@ -53,12 +55,18 @@ class ComputeServer:
         self._training = training
         self._correction = correction
         self._device = device
+        self.transcript = Transcript(self.name)
         self._waiting: dict[int, tuple[Tensor, Tensor]] = {}  # client -> (h, b) until its gradient comes
         self._handlers: dict[type, Callable[[Any], Message]] = {
             HeadActivations: self._forward,
             BodyOutputGradient: self._backward,
             InferenceActivations: self._infer,
         }
+
+    @property
+    def averages(self) -> bool:
+        """Whether there are copies to average."""
+        return not self._shared
 
     def handle(self, message: Message) -> Message:
         """Answer a client. Raises ProtocolError."""
@@ -79,6 +87,19 @@ class ComputeServer:
         corrected = self._correction.correct(fresh, plan.round)
         for body in self._bodies:
             body.load_state_dict(corrected)
+        content = b"".join(tensor.cpu().numpy().astype("<f4").tobytes() for tensor in corrected.values())
+        self.transcript.record(
+            "averaged",
+            round=plan.round,
+            participants=participants_fact(plan.participants),
+            result=content_digest(content),
+        )
+
+    def undo(self, plan: RoundPlan, reason: str) -> None:
+        """Note that clients refused the round. The bodies are not changed here."""
+        self.transcript.record(
+            "undone", round=plan.round, participants=participants_fact(plan.participants), reason=reason[:MAX_TEXT]
+        )
 
     def state(self) -> PartyState:
         """What this server must keep to go on exactly."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 from torch import Tensor
@@ -65,6 +66,14 @@ class Parties(ABC):
         """Have the client take up the mean that it has received."""
 
     @abstractmethod
+    def give_up(self, client: int, plan: RoundPlan, reason: str) -> None:
+        """Have the client leave the round's sum: it, or another one, has refused it."""
+
+    @abstractmethod
+    def undo(self, plan: RoundPlan, reason: str) -> None:
+        """Have the compute server note that the round was refused."""
+
+    @abstractmethod
     def average_bodies(self, plan: RoundPlan) -> None:
         """Have the compute server average the participants' bodies."""
 
@@ -83,6 +92,17 @@ class Parties(ABC):
         """The client's prediction for float32 [n, c, *size]."""
 
     # --- going on later
+
+    @abstractmethod
+    def open_transcripts(self, folder: Path, next_round: int) -> None:
+        """Have every party write its transcript from now on: into `folder`, or where it keeps its own things.
+
+        Raises TranscriptError, RunFolderError.
+        """
+
+    @abstractmethod
+    def sync_transcripts(self) -> None:
+        """See to it that transcripts written here are on the disk."""
 
     @abstractmethod
     def collect_costs(self, round: int, ledger: CostLedger) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from torch import Tensor
 
@@ -25,6 +26,7 @@ from trainer.parties.keys import group_keys, group_verifier
 from trainer.parties.messages import RoundPlan
 from trainer.parties.state import PartyState
 from trainer.tasks import Task
+from trainer.transcript.log import Transcript
 from trainer.transport.in_process import AGGREGATION, COMPUTE, Handler, InProcessTransport
 from trainer.transport.traffic import Traffic
 
@@ -74,6 +76,21 @@ class InProcessParties(Parties):
 
     def adopt(self, client: int, plan: RoundPlan) -> None:
         self.averaging(client).adopt(plan)
+
+    def give_up(self, client: int, plan: RoundPlan, reason: str) -> None:
+        self.averaging(client).give_up(plan, reason)
+
+    def undo(self, plan: RoundPlan, reason: str) -> None:
+        if self.compute is not None and self.compute.averages:
+            self.compute.undo(plan, reason)
+
+    def open_transcripts(self, folder: Path, next_round: int) -> None:
+        for name, transcript in self._transcripts().items():
+            transcript.open(folder / f"{name}.jsonl", next_round)
+
+    def sync_transcripts(self) -> None:
+        for transcript in self._transcripts().values():
+            transcript.sync()
 
     def average_bodies(self, plan: RoundPlan) -> None:
         self.compute_server.average(plan)
@@ -147,6 +164,16 @@ class InProcessParties(Parties):
         for name, party in parties.items():
             party.load_state(states[name])
 
+    def _transcripts(self) -> dict[str, Transcript]:
+        """Of those that see something of the averaging, by party name; none where nobody does."""
+        if self.aggregation is None:
+            return {}
+        kept = {client.name: self.averaging(client.index).transcript for client in self.clients}
+        kept[self.aggregation.name] = self.aggregation.transcript
+        if self.compute is not None and self.compute.averages:
+            kept[self.compute.name] = self.compute.transcript
+        return kept
+
     def _stateful(self) -> dict[str, Hospital | ComputeServer | AggregationServer]:
         servers = [server for server in (self.compute, self.aggregation) if server is not None]
         return {party.name: party for party in (*self.clients, *servers)}
@@ -187,14 +214,13 @@ def assemble(
     )
     if scheme is not None:
         keys = group_keys(scheme, config.encryption, ledger, party=site_names[0])
-        secret_key = scheme.secret_key(keys)
         verifier = group_verifier(keys, scheme, config.encryption)
         for client in clients:
             client.averaging = averaging(
                 config,
                 client,
                 scheme,
-                secret_key,
+                keys,
                 verifier,
                 correction,
                 transport,

@@ -16,7 +16,9 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
-from he_core import Aggregator, Codec, CostLedger, Decryptor, Encryptor, Scheme
+from he_core import Aggregator, Codec, CostLedger, Decryptor, Encryptor, Scheme, Verifier
+from he_core.keys import VERIFICATION_KEY_BYTES
+from he_core.verification import SESSION_BYTES
 
 BUDGET_SECONDS = 2.0
 SMALLEST, GROWTH = 16, 8  # values in the first update, if no more fill a plaintext; times as many in the next
@@ -102,6 +104,9 @@ class _Rounds:
     def __init__(self, scheme: Scheme, codec: Codec) -> None:
         self._scheme, self._codec = scheme, codec
         self._secret = scheme.secret_key(scheme.generate_keys())
+        # What verification costs does not depend on the key.
+        key, session = bytes(VERIFICATION_KEY_BYTES), bytes(SESSION_BYTES)
+        self._verifier = Verifier(key, session) if codec.verified else None
         self._round = 0
         self.mean_error = 0.0
 
@@ -114,14 +119,14 @@ class _Rounds:
         frames = []
         for client, (party, update) in enumerate(zip((FIRST, CLIENT), updates, strict=True)):
             # As clients of one group do, with the secret key: some schemes then encrypt faster.
-            encryptor = Encryptor(self._scheme, self._secret, ledger=ledger, party=party)
+            encryptor = Encryptor(self._scheme, self._secret, verifier=self._verifier, ledger=ledger, party=party)
             frames.append(encryptor.encrypt(update, codec, round=number, client=client))
         summed = min(len(frames), codec.k_max)
         aggregator = Aggregator(self._scheme, self._secret.public, ledger=ledger, party=SERVER)
         aggregator.open(number, codec.shape)
         for data in frames[:summed]:
             aggregator.add(data)
-        decryptor = Decryptor(self._scheme, self._secret, ledger=ledger, party=READER)
+        decryptor = Decryptor(self._scheme, self._secret, verifier=self._verifier, ledger=ledger, party=READER)
         mean = decryptor.decrypt(aggregator.result(), codec, round=number)
         errors = np.abs(mean - np.mean(updates[:summed], axis=0, dtype=np.float64))
         self.mean_error = max(self.mean_error, float(errors.max()))

@@ -116,6 +116,7 @@ def _workload(config: Config, count: int | None, clients: int | None, bits_per_s
         lengths=(count,),
         limits=(1.0,),
         rounding=config.encryption.rounding,
+        verified=config.encryption.verified is not False,
     )
     return Workload(codec, clients, bits_per_second)
 

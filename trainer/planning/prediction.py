@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from he_core import Codec, Scheme, frame
@@ -11,11 +11,19 @@ from trainer.planning.calibration import Calibration
 
 @dataclass(frozen=True)
 class Workload:
-    """What is to be averaged. bits_per_second: of each client's line, up and down alike."""
+    """What is to be averaged. bits_per_second: of each client's line, up and down alike.
+
+    codec: verified where sums are to be verified by schemes that can.
+    """
 
     codec: Codec
     clients: int
     bits_per_second: float
+
+    def under(self, scheme: Scheme) -> Workload:
+        """The same with the codec that `scheme` can serve: sums that are not exact cannot be verified."""
+        verified = self.codec.verified and scheme.capabilities.exact
+        return replace(self, codec=replace(self.codec, verified=verified))
 
 
 @dataclass(frozen=True)

@@ -73,17 +73,18 @@ class Survey:
         if status.obstacle is not None:
             return Candidate(**known, obstacle=f"cannot run here: {status.obstacle}")
         scheme = self._registry.create(status.scheme, status.backend, literal, threads=self._threads)
-        known |= {"capabilities": scheme.capabilities, "mean_error": scheme.mean_error(self._workload.codec)}
+        workload = self._workload.under(scheme)
+        known |= {"capabilities": scheme.capabilities, "mean_error": scheme.mean_error(workload.codec)}
         try:
-            scheme.payload_bytes(self._workload.codec.shape)
+            scheme.payload_bytes(workload.codec.shape)
             calibration = calibrate(
                 scheme,
-                self._workload.codec,
+                workload.codec,
                 budget_seconds=self._budget_seconds,
                 largest=self._largest,
                 progress=tell,
             )
-            known["prediction"] = predict(self._workload, scheme, calibration)
+            known["prediction"] = predict(workload, scheme, calibration)
         except ParameterError as error:
             return Candidate(**known, obstacle=f"cannot serve this: {error}")
         except HeCoreError as error:

@@ -18,6 +18,7 @@ from trainer.config import load
 from trainer.planning.show import progress_bar, seconds
 
 QUICK = ("plan", "--values", "1000")
+TAG = 4  # fields of a verified message at 16 bits
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +91,7 @@ def test_the_tables_hold_what_the_object_holds(cli: Any) -> None:
     result = cli(*QUICK, "--clients", "5", "--bandwidth", "8 Mbit/s")
     assert result.exit_code == 0
     assert result.stderr == ""
-    size = he_core.frame.frame_bytes(he_core.create("plain").payload_bytes(he_core.CodecShape(16, 8, 1_000)))
+    size = he_core.frame.frame_bytes(he_core.create("plain").payload_bytes(he_core.CodecShape(16, 8, 1_000 + TAG)))
     assert "5 clients, 1,000 values each, 16 bits a value, lines of 8 Mbit/s" in result.stdout
     assert re.search(rf"│ plain, numpy +│.*│ +{size:,} │", result.stdout)
     assert re.search(r"│ plain, numpy .*│ none +│ none +│.*│ ruled out: trust none, wanted shared-key", result.stdout)

@@ -1,0 +1,1 @@
+"""What each party writes down of every round, hash-chained, and how the parties' logs are checked and compared."""
