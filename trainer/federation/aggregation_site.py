@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -33,7 +32,6 @@ class AggregationSite(Site):
         )
         self._public = server_key(encryption)
         self._server: AggregationServer | None = None
-        self._lock = threading.Lock()  # clients send at once; the running sum is one
 
     def _handlers(self) -> Mapping[type, Answer]:
         return {
@@ -55,13 +53,11 @@ class AggregationSite(Site):
         return Done()
 
     def _open(self, sender: str, message: OpenSum) -> Done:
-        with self._lock:
-            self._started.open(message.plan)
+        self._started.open(message.plan)
         return Done()
 
     def _serve(self, sender: str, message: Any) -> Any:
-        with self._lock:
-            return self._started.handle(message)
+        return self._started.handle(message)
 
     @property
     def _started(self) -> AggregationServer:

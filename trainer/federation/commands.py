@@ -180,6 +180,11 @@ class Keep:
 
 
 @dataclass(frozen=True)
+class Ping:
+    """Coordinator -> site: are you there? Answered at once, whatever else the site is doing."""
+
+
+@dataclass(frozen=True)
 class GoBack:
     """Coordinator -> site: the round is given up; return to the state that was remembered last."""
 
@@ -216,6 +221,7 @@ Command = (
     | OpenSum
     | ReportCosts
     | Keep
+    | Ping
     | GoBack
     | OpenTranscript
     | Restore

@@ -12,7 +12,7 @@ from trainer import checkpoint, participation
 from trainer.config import Config
 from trainer.data.remote_sites import ImagesElsewhere, RemoteSite, RemoteSites
 from trainer.display import Display
-from trainer.errors import ConfigError, TrainerError
+from trainer.errors import ConfigError, ProtocolError, TrainerError
 from trainer.events import NoEvents
 from trainer.experiment import Experiment
 from trainer.federation.agreement import agreement
@@ -49,6 +49,7 @@ class Coordinator:
         self._method = method_for(config.method.name)
         self._compute: ComputeServer | None = None
         self._nonces: tuple[bytes, ...] = ()
+        self._parties: RemoteParties | None = None
         _check(self._method, config, hospitals)
         handlers: dict[type, Answer] = dict.fromkeys(
             (HeadActivations, BodyOutputGradient, InferenceActivations), self._serve
@@ -75,7 +76,7 @@ class Coordinator:
             )
         images = tuple(len(site.train) for site in sites.clients)
         self._tell_all(Start(images, self._nonces, experiment.message_fields, self._cuts_port))
-        parties = RemoteParties(
+        self._parties = parties = RemoteParties(
             self._transport,
             self._compute,
             tuple(site.name for site in sites.clients),
@@ -97,6 +98,10 @@ class Coordinator:
     def _serve(self, sender: str, message: Any) -> Any:
         if self._compute is None:
             raise ConfigError(f"method.name={self._method.name} has no compute server, or it has not started yet")
+        if self._parties is None or not self._parties.admits(message.client):
+            raise ProtocolError(
+                f"{sender} is left out of this round: it will be given the result, and asked in the next"
+            )
         self._traffic.count(sender, COMPUTE, message)
         reply = self._compute.handle(message)
         self._traffic.count(COMPUTE, sender, reply)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,6 +29,7 @@ from trainer.federation.commands import (
     Keep,
     OpenSum,
     OpenTranscript,
+    Ping,
     Receive,
     Received,
     ReportCosts,
@@ -46,6 +48,18 @@ from trainer.transport.traffic import Traffic
 
 LOG = logging.getLogger(__name__)
 Reply = TypeVar("Reply")
+PING_SECONDS = 15.0
+
+
+class NonFiniteLossError(ProtocolError):
+    """A hospital whose training has diverged: its update must not be averaged."""
+
+    def __init__(self, loss: float) -> None:
+        super().__init__(f"its loss is {loss}: its training has diverged, or its weights were never finite")
+
+
+LOST = (PartyUnreachableError, RemoteRefusalError, NonFiniteLossError)
+"""Why a hospital may not be able to do its part."""
 
 
 class RemoteParties(Parties):
@@ -53,9 +67,13 @@ class RemoteParties(Parties):
 
     compute: this process's own, None where the method does not split the network.
     aggregates: whether there is an aggregation server.
-    deadline: seconds a hospital may take for its part of a round; one that takes longer, cannot be reached or refuses
-    is left out of the round, and asked again in the next.
+    deadline: seconds a hospital may take for its part of a round.
     say: told what happens, for people.
+
+    A hospital that takes longer, refuses or diverges before the sum is closed is left out of the round: what it still
+    sends over the cuts is refused, it is given the round's result, and asked again in the next. One that cannot be
+    given the result is behind, and left out until the federation is started anew. That one is gone is noticed while it
+    trains.
     """
 
     def __init__(
@@ -77,44 +95,59 @@ class RemoteParties(Parties):
         self._deadline = deadline
         self._say = say
         self._kept: dict[str, PartyState] = {}
-        self._pool = ThreadPoolExecutor(len(site_names), "hospital")
+        self._left_out: set[int] = set()
+        self._behind: set[int] = set()
+        # A call that nobody answers keeps its thread until its deadline; the others must not wait for one.
+        self._pool = ThreadPoolExecutor(8 * len(site_names) + 8, "hospital")
 
     @property
     def traffic(self) -> Traffic:
         return self._transport.traffic
 
+    def admits(self, client: int) -> bool:
+        """Whether the compute server may serve `client` now: not one that was left out, whose body has moved on."""
+        return client not in self._left_out | self._behind
+
     # --- a round
 
     def each(self, clients: Sequence[int], work: Callable[[int], Result]) -> dict[int, Result]:
-        waiting = {client: self._pool.submit(work, client) for client in clients}
+        waiting = {client: self._pool.submit(work, client) for client in clients if client not in self._behind}
         results = {}
         for client, future in waiting.items():
             try:
                 results[client] = future.result()
-            except (PartyUnreachableError, RemoteRefusalError, NonFiniteLossError) as error:
-                self._say(f"{self.site_names[client]} is left out: {error}")
+            except LOST as error:
+                self._say(f"{self.site_names[client]} {self._standing(client)}: {error}")
         return results
 
     def train(self, client: int, round: int, on_batch: OnBatch) -> float:
-        loss = self._ask(client, Train(round), Trained).loss
-        if not math.isfinite(loss):
-            raise NonFiniteLossError(loss)
-        return loss
+        self._left_out.discard(client)
+        with _noting(client, self._left_out):
+            loss = self._watched(client, Train(round), Trained).loss
+            if not math.isfinite(loss):
+                raise NonFiniteLossError(loss)
+            return loss
 
     def open_sum(self, plan: RoundPlan) -> None:
         self._ask_server(OpenSum(plan), Done)
 
     def contribute(self, client: int, plan: RoundPlan) -> int:
-        return self._ask(client, Contribute(plan), Contributed).saturated_values
+        with _noting(client, self._left_out):
+            return self._ask(client, Contribute(plan), Contributed).saturated_values
 
     def receive(self, client: int, plan: RoundPlan) -> float:
-        reply = self._ask(client, Receive(plan), Received)
+        with _noting(client, self._behind):
+            if client in self._left_out:
+                self._ask(client, Ping(), Done, PING_SECONDS)  # it may be gone, which is not worth a deadline
+            reply = self._ask(client, Receive(plan), Received)
         if reply.refusal:
             raise SumRefusedError(reply.refusal)
         return reply.step
 
     def adopt(self, client: int, plan: RoundPlan) -> None:
-        self._ask(client, Adopt(plan), Done)
+        with _noting(client, self._behind):
+            self._ask(client, Adopt(plan), Done)
+        self._left_out.discard(client)
 
     def give_up(self, client: int, plan: RoundPlan, reason: str) -> None:
         self._ask(client, GiveUp(plan, reason), Done)
@@ -197,21 +230,36 @@ class RemoteParties(Parties):
             by_name[AGGREGATION] = self._ask_server(command, kind)
         return by_name
 
-    def _ask(self, client: int, command: Any, kind: type[Reply]) -> Reply:
-        return self._request(client_name(client), command, kind)
+    def _watched(self, client: int, command: Any, kind: type[Reply]) -> Reply:
+        """The reply to a command that may take long; that a site is gone is noticed meanwhile."""
+        reply = self._pool.submit(self._ask, client, command, kind)
+        while not wait((reply,), PING_SECONDS).done:
+            self._ask(client, Ping(), Done, PING_SECONDS)
+        return reply.result()
+
+    def _standing(self, client: int) -> str:
+        if client in self._behind:
+            return "has missed the round's result, and is left out until the federation is started anew"
+        return "is left out of the round" if client in self._left_out else "did not answer"
+
+    def _ask(self, client: int, command: Any, kind: type[Reply], deadline: float | None = None) -> Reply:
+        return self._request(client_name(client), command, kind, deadline)
 
     def _ask_server(self, command: Any, kind: type[Reply]) -> Reply:
         return self._request(AGGREGATION, command, kind)
 
-    def _request(self, party: str, command: Any, kind: type[Reply]) -> Reply:
-        reply = self._transport.request(COMPUTE, party, command, self._deadline)
+    def _request(self, party: str, command: Any, kind: type[Reply], deadline: float | None = None) -> Reply:
+        reply = self._transport.request(COMPUTE, party, command, self._deadline if deadline is None else deadline)
         if not isinstance(reply, kind):
             raise ProtocolError(f"{party} answered {type(reply).__name__} where {kind.__name__} is due")
         return reply
 
 
-class NonFiniteLossError(ProtocolError):
-    """A hospital whose training has diverged: its update must not be averaged."""
-
-    def __init__(self, loss: float) -> None:
-        super().__init__(f"its loss is {loss}: its training has diverged, or its weights were never finite")
+@contextmanager
+def _noting(client: int, lost: set[int]) -> Iterator[None]:
+    """Add `client` to `lost` where it cannot do what it is asked."""
+    try:
+        yield
+    except LOST:
+        lost.add(client)
+        raise

@@ -23,6 +23,7 @@ COMMANDS = (
     commands.OpenSum,
     commands.ReportCosts,
     commands.Keep,
+    commands.Ping,
     commands.GoBack,
     commands.OpenTranscript,
     commands.Restore,

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import copy
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from he_core import CostLedger, HeCoreError
 from trainer import checkpoint
 from trainer.checkpoint import Snapshot
 from trainer.config import Config
 from trainer.errors import CheckpointError, ProtocolError, TrainerError
-from trainer.federation.commands import Costs, Done, GoBack, Keep, OpenTranscript, ReportCosts, Restore
+from trainer.federation.commands import Costs, Done, GoBack, Keep, OpenTranscript, Ping, ReportCosts, Restore
 from trainer.federation.senders import check_sender
 from trainer.federation.vocabulary import VOCABULARY
 from trainer.parties.state import PartyState
@@ -35,6 +37,7 @@ class Site(ABC):
         self.traffic = Traffic()
         self._checkpoints = folder / "checkpoints"
         self._transcripts = folder / TRANSCRIPTS
+        self._busy = threading.Lock()
         self._kept: Snapshot | None = None  # of the round finished last, as it was then
         own: dict[type, Answer] = {
             ReportCosts: self._report_costs,
@@ -43,9 +46,9 @@ class Site(ABC):
             Restore: self._restore,
             OpenTranscript: self._open_transcript,
         }
-        self.service = Service(
-            VOCABULARY, own | dict(self._handlers()), check_sender, expected=(TrainerError, HeCoreError)
-        )
+        handlers = {kind: self._in_turn(answer) for kind, answer in (own | dict(self._handlers())).items()}
+        handlers[Ping] = lambda sender, message: Done()
+        self.service = Service(VOCABULARY, handlers, check_sender, expected=(TrainerError, HeCoreError))
 
     @abstractmethod
     def _handlers(self) -> Mapping[type, Answer]:
@@ -62,6 +65,15 @@ class Site(ABC):
     @abstractmethod
     def _transcript(self) -> Transcript | None:
         """The party's transcript, None where it keeps none."""
+
+    def _in_turn(self, answer: Answer) -> Answer:
+        """`answer`, after what the party is doing now: it has one state."""
+
+        def later(sender: str, message: Any) -> Any:
+            with self._busy:
+                return answer(sender, message)
+
+        return later
 
     def _open_transcript(self, sender: str, message: OpenTranscript) -> Done:
         transcript = self._transcript()

@@ -45,6 +45,7 @@ VOCABULARY = Vocabulary(
         83: Refused,
         84: commands.Adopt,
         85: commands.GoBack,
+        90: commands.Ping,
         86: commands.GiveUp,
         87: commands.OpenTranscript,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, TimeoutError
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from trainer.federation.aggregation_site import AggregationSite
 from trainer.federation.coordinator import Coordinator
 from trainer.federation.hospital_site import HospitalSite
 from trainer.federation.senders import client_name
+from trainer.federation.site import Site
 from trainer.run_folder import RunFolder
 from trainer.transport.in_process import AGGREGATION, COMPUTE
 from trainer.transport.remote import PartyUnreachableError, Service
@@ -40,6 +42,17 @@ class Wire:
         self.services: dict[str, Service] = {}
         self.crossed: list[tuple[str, str, bytes]] = []
         self.cut: set[str] = set()  # parties that cannot be reached
+        self.deadlines = False  # whether calls end at their deadlines
+        self._pool = ThreadPoolExecutor(16)
+
+    def deliver(self, sender: str, recipient: str, data: bytes, deadline: float | None) -> bytes:
+        answer = self.services[recipient].answer
+        if not self.deadlines:
+            return answer(sender, data)
+        try:
+            return self._pool.submit(answer, sender, data).result(deadline)
+        except TimeoutError:
+            raise PartyUnreachableError(recipient, f"no answer in {deadline} s") from None
 
     def end(self, party: str) -> WireEnd:
         return WireEnd(self, party)
@@ -55,7 +68,7 @@ class WireEnd:
         if {self.party, recipient} & self.wire.cut:
             raise PartyUnreachableError(recipient, "the wire is cut")
         self.wire.crossed.append((self.party, recipient, data))
-        reply = self.wire.services[recipient].answer(self.party, data)
+        reply = self.wire.deliver(self.party, recipient, data, deadline)
         self.wire.crossed.append((recipient, self.party, reply))
         return reply
 
@@ -69,6 +82,7 @@ class WiredFederation:
         self.config = self.site_config()
         self.wire = Wire()
         self.hospitals = self.config.data.clients
+        self.sites: dict[str, Site] = {}
         self.start()
 
     def site_config(self, *own: str) -> Config:
@@ -92,14 +106,17 @@ class WiredFederation:
         for index in range(self.hospitals):
             self.start_hospital(index)
         aggregation = AggregationSite(self._own_config(AGGREGATION), self.folder / AGGREGATION)
-        self.wire.services[AGGREGATION] = aggregation.service
+        self._take(AGGREGATION, aggregation)
         self.coordinator = Coordinator(self.config, self.hospitals, self.wire.end(COMPUTE))
         self.wire.services[COMPUTE] = self.coordinator.service
 
     def start_hospital(self, index: int) -> None:
         name = client_name(index)
         site = HospitalSite(index, self._own_config(name), self.folder / name, self.wire.end(name))
-        self.wire.services[name] = site.service
+        self._take(name, site)
+
+    def _take(self, party: str, site: Site) -> None:
+        self.sites[party], self.wire.services[party] = site, site.service
 
     def run(self) -> dict:
         path = self.folder / "run"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import threading
+import time
 
 import pytest
 import torch
@@ -11,7 +13,7 @@ import torch
 from he_core.frame import Participant
 from trainer import checkpoint
 from trainer.errors import TrainerError
-from trainer.federation import commands
+from trainer.federation import commands, remote_parties
 from trainer.federation.vocabulary import VOCABULARY
 from trainer.parties.messages import EncryptedContribution, HeadActivations, RoundPlan, SumRequest
 from trainer.run_folder import METRICS, RunFolder
@@ -91,8 +93,7 @@ def test_a_federation_with_too_few_clients_left_says_so_and_keeps_its_checkpoint
 
 def test_a_client_whose_weights_are_not_finite_is_left_out_and_named(wired):
     fed = wired("training.rounds=2")
-    site = fed.wire.services["client-1"]
-    client = next(iter(site._handlers.values())).__self__._client
+    client = fed.sites["client-1"]._client
     with torch.no_grad():
         next(client.head.parameters()).fill_(float("nan"))
     fed.run()
@@ -213,7 +214,7 @@ def test_ten_thousand_malformed_messages_to_every_service_change_nothing(wired):
 
 
 def state(fed, party):
-    return next(iter(fed.wire.services[party]._handlers.values())).__self__._state()
+    return fed.sites[party]._state()
 
 
 def test_a_site_of_another_configuration_or_key_is_refused_before_training(wired, tmp_path_factory):
@@ -235,3 +236,43 @@ def test_the_aggregation_server_refuses_to_start_beside_a_secret_key(wired):
     secret.write_bytes((fed.folder / "client-0" / "keys" / "secret.key").read_bytes())
     with pytest.raises(Exception, match="must not be given a secret key"):
         fed.start()
+
+
+def test_a_hospital_past_its_deadline_is_left_out_then_given_the_result_and_asked_again(wired, monkeypatch):
+    """What it still sends over the cuts is refused meanwhile, and it ends with the others' model."""
+    fed = wired("training.rounds=3", "federation.deadline=2", "method.min_participants=2")
+    late = {"calls": 0}
+    genuine = fed.sites["client-1"]._client._step
+
+    def slow(round_index, images, targets):
+        if round_index == 1 and not late["calls"]:
+            late["calls"] += 1
+            time.sleep(3)
+        return genuine(round_index, images, targets)
+
+    monkeypatch.setattr(fed.sites["client-1"]._client, "_step", slow)
+    fed.wire.deadlines = True
+    fed.run()
+    rows = RunFolder(fed.folder / "run").rows(METRICS)
+    assert [row["took_part"]["hospital-2"] for row in rows] == [1, 0, 1]
+    assert equal(weights(fed, 0), weights(fed, 1))
+
+
+def test_a_hospital_that_is_gone_is_noticed_while_it_trains(wired, monkeypatch):
+    """Its deadline is an hour away."""
+    monkeypatch.setattr(remote_parties, "PING_SECONDS", 0.5)
+    fed = wired("training.rounds=2", "federation.deadline=3600")
+    released = threading.Event()
+
+    def act(sender, message, data):
+        if isinstance(message, commands.Train) and message.round == 1:
+            fed.wire.cut.add("client-2")
+            released.wait(60)
+
+    Saboteur(fed, "client-2", act)
+    start = time.monotonic()
+    fed.run()
+    released.set()
+    assert time.monotonic() - start < 30
+    rows = RunFolder(fed.folder / "run").rows(METRICS)
+    assert [row["took_part"]["hospital-3"] for row in rows] == [1, 0]
