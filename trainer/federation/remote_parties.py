@@ -72,8 +72,8 @@ class RemoteParties(Parties):
 
     A hospital that takes longer, refuses or diverges before the sum is closed is left out of the round: what it still
     sends over the cuts is refused, it is given the round's result, and asked again in the next. One that cannot be
-    given the result is behind, and left out until the federation is started anew. That one is gone is noticed while it
-    trains.
+    given the result is behind, and left out until the federation is started anew. While hospitals train they are
+    asked now and then whether they are there.
     """
 
     def __init__(
