@@ -38,13 +38,12 @@ class Said:
 class RoundAudit:
     """A round as all logs together tell it.
 
-    given_up: what was said of sums that were begun anew, for lack of a client. findings: what does not fit; notes:
-    worth knowing, and no mismatch.
+    said: but for sums that were begun anew in it, for lack of a client. findings: what does not fit; notes: worth
+    knowing, and no mismatch.
     """
 
     number: int
     said: list[Said]
-    given_up: list[Said]
     findings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -87,14 +86,13 @@ def audit(chains: Sequence[Chain]) -> Audit:
     numbers = sorted({entry.round for entries in standing.values() for entry in entries if entry.round is not None})
     rounds = []
     for number in numbers:
-        said, given_up = [], []
-        for name, entries in standing.items():
-            last, before = _last_attempt([Said(name, entry) for entry in entries if entry.round == number])
-            said += last
-            given_up += before
-        rounds.append(RoundAudit(number, said, given_up))
+        said = [
+            _last_attempt([Said(name, e) for e in entries if e.round == number]) for name, entries in standing.items()
+        ]
+        rounds.append(RoundAudit(number, [entry for of_log in said for entry in of_log]))
+    ends_are_told = any(about.of(*OUTCOMES, *AT_THE_SERVER) for about in rounds)  # not by the aggregation server
     for about in rounds:
-        if about.of(*OUTCOMES, *AT_THE_SERVER):
+        if not ends_are_told or about.of(*OUTCOMES, *AT_THE_SERVER):
             about.findings += _round_findings(about)
             _check_contributions(about, chains, clients)
             _check_silence(about, chains, clients)
@@ -116,12 +114,10 @@ def _standing(chain: Chain) -> Iterator[Entry]:
     return iter(kept)
 
 
-def _last_attempt(said: list[Said]) -> tuple[list[Said], list[Said]]:
-    """What one log says of a round, and what of it is about sums that were begun anew in the same round."""
-    start = max((at for at, entry in enumerate(said) if entry.entry.event in ("opened", "contributed")), default=0)
-    first = said[start].entry.event if said else ""
-    before = [entry for entry in said[:start] if first == "opened" or entry.entry.event == "contributed"]
-    return [entry for entry in said if entry not in before], before
+def _last_attempt(said: list[Said]) -> list[Said]:
+    """What one log says of a round, but for sums that were begun anew in it: the last beginning counts."""
+    begun = [at for at, entry in enumerate(said) if entry.entry.event in ("opened", "contributed")]
+    return said[begun[-1] :] if begun else said
 
 
 def _clients(chains: Sequence[Chain]) -> dict[str, int]:

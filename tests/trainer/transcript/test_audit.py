@@ -79,7 +79,13 @@ def test_the_logs_of_an_honest_run_fit_and_the_table_has_every_round(cli: Any, h
 
 
 def test_files_named_one_by_one_are_compared_as_far_as_they_go(cli: Any, honest: Path) -> None:
-    for names in (("client-0",), ("client-0", "client-2"), ("aggregation", "client-1"), ("compute",)):
+    for names in (
+        ("client-0",),
+        ("client-0", "client-2"),
+        ("aggregation", "client-1"),
+        ("aggregation",),
+        ("compute",),
+    ):
         status, found = audited(cli, *(honest / f"{name}.jsonl" for name in names))
         assert (status, found["findings"]) == (0, []), names
 
