@@ -103,7 +103,7 @@ def _compare(
         failed = {cell: pool.records[cell.key].error for cell in plan.cells if not folder.is_finished(cell)}
         if len(failed) < len(plan.cells):
             results = read_results(folder, plan)
-            write_results(folder, results)
+            write_results(folder, results, data)
             for line in results.lines():
                 display.say(line)
             display.say(f"results: {folder.path / PAGE}")

@@ -9,9 +9,13 @@ from markupsafe import Markup
 from trainer.comparison import curves, latex, tables
 from trainer.comparison.claims import check_claims
 from trainer.comparison.convergence import SHARES, reach, reference
+from trainer.comparison.examples import RULE, make_gallery
 from trainer.comparison.folder import ComparisonFolder
 from trainer.comparison.pairs import LEVEL, TEST, compare_pairs, remarks
 from trainer.comparison.results import Results, spread_text
+from trainer.data import FederatedData
+from trainer.errors import RunFolderError
+from trainer.report.curves import write_panels
 from trainer.report.page import environment
 from trainer.report.theme import CSS_VARIABLES
 
@@ -27,8 +31,8 @@ TEMPLATE = "comparison.html.j2"
 _SIZE = (4.6, 3.2)
 
 
-def write_results(folder: ComparisonFolder, results: Results) -> None:
-    """Write tables, JSON and, last, the page. Raises RunFolderError."""
+def write_results(folder: ComparisonFolder, results: Results, data: FederatedData) -> None:
+    """Write tables, JSON, pictures and, last, the page; `data` are those of the first seed. Raises RunFolderError."""
     pairs, claims = compare_pairs(results), check_claims(results)
     told = remarks(results, pairs)
     files = folder.files
@@ -37,6 +41,12 @@ def write_results(folder: ComparisonFolder, results: Results) -> None:
     files.write_text(PAIRS, tables.csv_text(tables.pair_rows(pairs)))
     files.write_text(TABLE, latex.tables(results, pairs))
     files.write_json(EVERYTHING, tables.as_json(results, pairs, claims, told))
+    drawn = curves.panels(results)
+    try:
+        write_panels(drawn, folder.path / "curves.png")
+        gallery = make_gallery(folder, results, data, folder.path / "examples.png")
+    except OSError as error:
+        raise RunFolderError(f"cannot write pictures into {folder.path}: {error.strerror}") from None
     page = (
         environment()
         .get_template(TEMPLATE)
@@ -56,7 +66,9 @@ def write_results(folder: ComparisonFolder, results: Results) -> None:
             spread_text=spread_text,
             colour=lambda variant: curves.colour(results, variant),
             # The drawings are the only strings that enter unescaped; matplotlib escapes the texts in them.
-            panels=[(Markup(panel.svg(_SIZE)), panel.key) for panel in curves.panels(results)],
+            panels=[(Markup(panel.svg(_SIZE)), panel.key) for panel in drawn],
+            gallery=gallery,
+            rule=RULE,
             passes=Counter(result.image_passes for result in results.cells.values()),
             css_variables=CSS_VARIABLES,
         )

@@ -65,7 +65,7 @@ def write_report(run_folder: Path) -> Path:
     page, partial = run_folder / "report.html", run_folder / ".report.html.partial"
     html = render(run, examples)
     try:
-        curves.write_curves(run, run_folder / "curves.png")
+        curves.write_panels(curves.panels(run), run_folder / "curves.png")
         if examples is not None:
             write_examples(examples, run_folder / "examples.png")
         partial.write_text(html, encoding="utf-8")
