@@ -131,6 +131,11 @@ class Experiment:
         """Whether clients hold the network unsplit."""
         return self.method.arrangement(self.config.method).body == "clients"
 
+    @property
+    def data_sha256(self) -> str | None:
+        """See `FederatedData.sha256`; None where the images are at sites of their own."""
+        return None if isinstance(self.data, RemoteSites) else self.data.sha256()
+
     def describe_data(self) -> dict[str, Any]:
         """What data.json records."""
         return {
@@ -138,7 +143,7 @@ class Experiment:
             "class_names": list(self.data.class_names),
             "provenance": self.data.provenance,
             "notes": list(self.data.notes),
-            "sha256": self.data.sha256(),
+            "sha256": self.data_sha256,
             "clients": [
                 {
                     "name": client.name,

@@ -65,7 +65,7 @@ def resume(named: str, configs: tuple[Path, ...], overrides: tuple[str, ...], fo
     display = LoggedDisplay(display, folder.log)
     events = _events(config)
     experiment = Experiment.prepare(config)
-    folder.check_data(experiment.data.sha256())
+    folder.check_data(experiment.data_sha256)
     training = _training(experiment, folder, display, events, form, console)
     training.restore(snapshot)
     folder.write_config(config, overrides)

@@ -5,8 +5,9 @@ Predictions are those of the final models with the first seed, made anew from th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from trainer.comparison.folder import ComparisonFolder
 from trainer.comparison.results import CellResult, Results
 from trainer.data import FederatedData
 from trainer.experiment import Experiment
-from trainer.parties.hospital import Hospital
+from trainer.parties.federation import Parties
 from trainer.report import theme
 from trainer.report.examples import Example, Examples, draw, mean_dice, png_source, root_mean_square
 from trainer.rounds import drawn
@@ -113,25 +114,37 @@ def make_gallery(folder: ComparisonFolder, results: Results, data: FederatedData
     return Gallery(rows, seed, together.classes, together.differences, together.scale)
 
 
-def _judges(folder: ComparisonFolder, result: CellResult, data: FederatedData) -> Iterator[tuple[Hospital, ...]]:
-    """For each site in turn those whose models answer for its images, as the run's final checkpoint has them."""
-    # Without a scheme no keys are made: a prediction needs none.
-    experiment = replace(Experiment.prepare(result.cell.config, data), scheme=None)
-    parties = experiment.assemble(CostLedger())
-    states = checkpoint.read(folder.run_folder(result.cell).checkpoints / "final").parties
-    parties.load_states({name: state for name, state in states.items() if name != AGGREGATION})
-    for site in range(len(data.clients)):
-        yield experiment.method.judges(parties, site)
+@dataclass(frozen=True)
+class _Model:
+    """The final models of a run, of which several may answer for an image."""
+
+    experiment: Experiment
+    parties: Parties
+
+    @classmethod
+    def of(cls, folder: ComparisonFolder, result: CellResult, data: FederatedData) -> _Model:
+        """Raises CheckpointError."""
+        # Without a scheme no keys are made: a prediction needs none.
+        experiment = replace(Experiment.prepare(result.cell.config, data), scheme=None)
+        parties = experiment.assemble(CostLedger())
+        states = checkpoint.read(folder.run_folder(result.cell).checkpoints / "final").parties
+        parties.load_states({name: state for name, state in states.items() if name != AGGREGATION})
+        return cls(experiment, parties)
+
+    def predictions(self, site: int, images: torch.Tensor) -> list[torch.Tensor]:
+        """By each model that answers for the images of `site`."""
+        return [self.parties.predict(judge, images) for judge in self.experiment.method.judges(self.parties, site)]
 
 
 def _scores(folder: ComparisonFolder, result: CellResult, data: FederatedData) -> list[NDArray[np.float64]]:
-    """For each site the score of each test image, the higher the better, that of the middle judge."""
+    """For each site the score of each test image, the higher the better, that of the middle model."""
+    model = _Model.of(folder, result, data)
     found = []
-    for client, judges in zip(data.clients, _judges(folder, result, data), strict=True):
-        each = []
-        for judge in judges:
-            predicted = judge.predict(client.test.images)
-            each.append([_score(*pair) for pair in zip(client.test.targets, predicted, strict=True)])
+    for site, client in enumerate(data.clients):
+        each = [
+            [_score(*pair) for pair in zip(client.test.targets, predicted, strict=True)]
+            for predicted in model.predictions(site, client.test.images)
+        ]
         found.append(np.sort(np.array(each), axis=0)[(len(each) - 1) // 2])
     return found
 
@@ -139,14 +152,14 @@ def _scores(folder: ComparisonFolder, result: CellResult, data: FederatedData) -
 def _predictions(
     folder: ComparisonFolder, result: CellResult, data: FederatedData, chosen: Sequence[_Choice]
 ) -> NDArray:
-    """What the middle judge predicts of each chosen image, as it is drawn, [n, H, W]."""
-    judges = list(_judges(folder, result, data))
+    """What the middle model predicts of each chosen image, as it is drawn, [n, H, W]."""
+    model = _Model.of(folder, result, data)
     found = []
     for choice in chosen:
         samples = data.clients[choice.site].test
         target = samples.targets[choice.image]
-        predicted = [judge.predict(samples.images[choice.image][None])[0] for judge in judges[choice.site]]
-        predicted.sort(key=lambda prediction: _score(target, prediction))
+        predicted = [images[0] for images in model.predictions(choice.site, samples.images[choice.image][None])]
+        predicted.sort(key=partial(_score, target))
         found.append(drawn(predicted[(len(predicted) - 1) // 2].squeeze(0)))
     return np.stack(found)
 

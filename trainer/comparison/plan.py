@@ -77,6 +77,11 @@ class Plan:
                 f"encryption.key_folder={self.shared.encryption.key_folder}: runs beside each other make keys of "
                 "their own; leave it out"
             )
+        if self.shared.federation.backend != "in-process":
+            raise ConfigError(
+                f"federation.backend={self.shared.federation.backend}: a comparison runs all parties of a run in one "
+                "process; leave it out"
+            )
         for variant in self.variants:
             _check_overrides(variant)
         unused = set.intersection(*(set(options) for options in self._foreign.values()))

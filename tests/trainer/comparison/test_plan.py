@@ -68,6 +68,7 @@ def test_a_config_file_of_a_run_serves_though_it_names_a_method_and_a_seed(tmp_p
         ({"seeds": "1,-2"}, "--seeds=1,-2: seeds are whole numbers"),
         ({"seeds": "1,1"}, "seed 1 is there twice"),
         ({"overrides": ("method.proximal_mu=1",)}, "no method of this comparison has use for method.proximal_mu"),
+        ({"overrides": ("federation.backend=flare",)}, "runs all parties of a run in one process"),
         ({"overrides": ("encryption.key_folder=keys",)}, "runs beside each other make keys of their own"),
     ],
 )
