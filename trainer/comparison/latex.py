@@ -1,11 +1,12 @@
-"""Two booktabs tables for a paper: the results, and the paired tests."""
+"""Tables with booktabs for a paper: the results, those of single classes, and the paired tests."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from trainer.comparison.pairs import TEST, Pair
-from trainer.comparison.results import Results, Spread, is_better, spread_text
+from trainer.comparison.plan import Variant
+from trainer.comparison.results import Results, is_better, spread_text
 from trainer.report import formats
 
 _SPECIAL = {
@@ -39,7 +40,7 @@ def tables(results: Results, pairs: Sequence[Pair]) -> str:
     """The file table.tex: needs `\\usepackage{booktabs}`. Bold is the best mean of a column."""
     seeds = len(results.plan.seeds)
     head = (
-        "% Made by dcsfl-train compare. In the preamble: \\usepackage{booktabs}; accents and Greek need UTF-8.\n"
+        "% Made by dcsfl-train compare. In the preamble: \\usepackage{booktabs}; names beyond Latin need XeLaTeX.\n"
         "% Numbers are means over seeds, with the standard deviation over seeds.\n"
     )
     caption = (
@@ -47,24 +48,24 @@ def tables(results: Results, pairs: Sequence[Pair]) -> str:
         f"{seeds} seed{'s' if seeds > 1 else ''}. Bytes and seconds are of a whole run, all parties together."
     )
     test = f"Differences of {formats.metric_title(results.primary)}: first less second. {TEST}. "
+    classes = f"{formats.metric_title(results.primary)} of each class, as in the table before."
     interval = "Intervals: 95 %, Student's t over seeds." if seeds > 1 else ""
     return (
         head
         + _table(caption, "tab:comparison", *_results(results))
         + "\n"
+        + (_table(classes, "tab:comparison-classes", *_classes(results)) + "\n" if results.classes else "")
         + _table(test + interval, "tab:comparison-pairs", *_pairs(results, pairs))
     )
 
 
 def _results(results: Results) -> tuple[list[str], list[list[str]]]:
-    columns = [*results.whole, *results.classes]
-    worst = "worst client"
-    heading = ["Method", *(formats.metric_title(name, unit=True) for name in columns), worst, "Bytes", "Seconds"]
-    best = {name: _best(results, name) for name in columns}
+    heading = ["Method", *(formats.metric_title(name, unit=True) for name in results.whole)]
+    heading += ["Worst client", "Bytes", "Seconds"]
     rows = []
     for variant in results.variants:
         sent, seconds = results.totals(variant)
-        scores = [_bold(results.spread(variant, name), name, best[name]) for name in columns]
+        scores = [_bold(results, variant, name) for name in results.whole]
         cost = [escaped(formats.bytes_(sent)), f"{seconds:,.0f}"]
         rows.append(
             [
@@ -74,6 +75,15 @@ def _results(results: Results) -> tuple[list[str], list[list[str]]]:
                 *cost,
             ]
         )
+    return [escaped(text) for text in heading], rows
+
+
+def _classes(results: Results) -> tuple[list[str], list[list[str]]]:
+    heading = ["Method", *(name.partition("/")[2] for name in results.classes)]
+    rows = [
+        [escaped(variant.name), *(_bold(results, variant, name) for name in results.classes)]
+        for variant in results.variants
+    ]
     return [escaped(text) for text in heading], rows
 
 
@@ -103,6 +113,8 @@ def _table(caption: str, label: str, heading: Sequence[str], rows: Sequence[Sequ
     lines = [
         r"\begin{table}",
         r"\centering",
+        r"\footnotesize",
+        r"\setlength{\tabcolsep}{3.5pt}",
         rf"\caption{{{escaped(caption)}}}",
         rf"\label{{{label}}}",
         rf"\begin{{tabular}}{{l{'r' * (len(heading) - 1)}}}",
@@ -122,9 +134,11 @@ def _best(results: Results, metric: str) -> float | None:
     return next((mean for mean in means if all(is_better(metric, mean, other) for other in means)), None)
 
 
-def _bold(spread: Spread | None, metric: str, best: float | None) -> str:
+def _bold(results: Results, variant: Variant, metric: str) -> str:
+    """Mean and deviation, the mean in bold where none is better."""
+    spread = results.spread(variant, metric)
     text = escaped(spread_text(spread, metric))
-    if spread is None or spread.mean != best:
+    if spread is None or spread.mean != _best(results, metric):
         return text
     mean, plus_minus, deviation = text.partition(r" $\pm$ ")
     return rf"\textbf{{{mean}}}{plus_minus}{deviation}"

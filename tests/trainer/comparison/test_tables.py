@@ -6,6 +6,9 @@ import csv
 import io
 import json
 import re
+import shutil
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -63,7 +66,7 @@ def test_every_special_character_of_latex_is_set_as_itself() -> None:
 def test_latex_tables_are_balanced_and_every_row_has_every_column(made: Any) -> None:
     text = latex.tables(made.results, compare_pairs(made.results))
     tabulars = re.findall(r"\\begin\{tabular\}\{(\w+)\}\n(.*?)\\end\{tabular\}", text, re.DOTALL)
-    assert len(tabulars) == 2
+    assert len(tabulars) == 3
     for columns, body in tabulars:
         rows = [line for line in body.splitlines() if not re.fullmatch(r"\\\w+rule", line)]
         assert len(rows) >= 4
@@ -83,3 +86,12 @@ def test_the_best_of_each_column_is_bold_and_lower_is_better_for_distances(made:
     row = next(line for line in latex.tables(made.results, []).splitlines() if line.startswith("dcsfl &"))
     assert r"\textbf{0.675} $\pm$ 0.106" in row
     assert r"\textbf{3.25} $\pm$ 1.06" in row
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+def test_latex_compiles_the_tables(made: Any, tmp_path: Path) -> None:
+    (tmp_path / "table.tex").write_text(latex.tables(made.results, compare_pairs(made.results)))
+    document = r"\documentclass{article}\usepackage{booktabs}\begin{document}\input{table}\end{document}"
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", document]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
