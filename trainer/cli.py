@@ -1,4 +1,4 @@
-"""`dcsfl-train`: run, data, plan, audit, schemes. A user's mistake ends in one line that says how to do it right."""
+"""`dcsfl-train`: run, compare, data, plan, audit, schemes. A user's mistake ends in a line that says what to do."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 import he_core
+from trainer.comparison.command import compare
 from trainer.config import Config, load
 from trainer.explain import explain
 from trainer.interruption import FAILED, terminated_as_interrupted
@@ -30,12 +31,14 @@ def main() -> None:
       dcsfl-train run --dry-run              what would cross between the parties, and its size
       dcsfl-train run data.source=folder data.path=SITES    your own images, one sub-folder per site
       dcsfl-train data data.source=folder data.path=SITES   what is there, what is wrong with it, a contact sheet
+      dcsfl-train compare                    methods beside each other, over several seeds, with tests and tables
       dcsfl-train schemes                    encryption schemes, and whether they can run here
       dcsfl-train audit RUN_FOLDER           whether the parties' transcripts are whole, and tell the same
       dcsfl-train plan                       what each would cost on this machine, and which to choose
     """
 
 
+main.add_command(compare)
 main.add_command(plan)
 main.add_command(audit)
 

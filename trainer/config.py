@@ -268,6 +268,15 @@ def load(files: Sequence[Path] = (), overrides: Sequence[str] = (), *, text: str
     tree = _parse_yaml(text, "the configuration received")
     for file in files:
         _merge(tree, _read_yaml(file))
+    return _overridden(tree, overrides)
+
+
+def changed(config: Config, overrides: Sequence[str]) -> Config:
+    """`config` with `section.key=value` overrides on top, validated anew. Raises ConfigError as `load` does."""
+    return _overridden(config.model_dump(mode="json"), overrides)
+
+
+def _overridden(tree: dict[str, Any], overrides: Sequence[str]) -> Config:
     for override in overrides:
         _merge(tree, _parse_override(override))
     try:

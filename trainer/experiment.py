@@ -40,8 +40,11 @@ class Experiment:
     scheme: Scheme | None
 
     @classmethod
-    def prepare(cls, config: Config) -> Experiment:
-        """Load the data and build the rest. Raises TrainerError or HeCoreError subclasses."""
+    def prepare(cls, config: Config, data: FederatedData | None = None) -> Experiment:
+        """Load the data and build the rest. Raises TrainerError or HeCoreError subclasses.
+
+        data: what `load` gives for this configuration, where that is at hand.
+        """
         torch.set_num_threads(config.training.threads)
         method = method_for(config.method.name)
         check_options(method, config.method)
@@ -53,7 +56,7 @@ class Experiment:
                 encryption.scheme, encryption.backend, encryption.parameters, threads=config.run.threads
             )
             verifies(scheme, encryption)
-        data = load(config.data, config.training.task, config.run.seed)
+        data = data or load(config.data, config.training.task, config.run.seed)
         sites = len(method.training_sets(data))
         participation.check(config.method, sites)
         if scheme is not None:
@@ -128,6 +131,11 @@ class Experiment:
         """Whether clients hold the network unsplit."""
         return self.method.arrangement(self.config.method).body == "clients"
 
+    @property
+    def data_sha256(self) -> str | None:
+        """See `FederatedData.sha256`; None where the images are at sites of their own."""
+        return None if isinstance(self.data, RemoteSites) else self.data.sha256()
+
     def describe_data(self) -> dict[str, Any]:
         """What data.json records."""
         return {
@@ -135,6 +143,7 @@ class Experiment:
             "class_names": list(self.data.class_names),
             "provenance": self.data.provenance,
             "notes": list(self.data.notes),
+            "sha256": self.data_sha256,
             "clients": [
                 {
                     "name": client.name,

@@ -268,9 +268,9 @@ class Run:
             picks = np.unique(np.linspace(0, len(site.test) - 1, count + 2).round().astype(int)[1:-1])
             predicted = self._parties.predict(judge, site.test.images[picks])
             for pick, prediction in zip(picks, predicted, strict=True):
-                images.append(_drawn(site.test.images[pick, 0]))
-                targets.append(_drawn(site.test.targets[pick].squeeze(0)))
-                predictions.append(_drawn(prediction.squeeze(0)))
+                images.append(drawn(site.test.images[pick, 0]))
+                targets.append(drawn(site.test.targets[pick].squeeze(0)))
+                predictions.append(drawn(prediction.squeeze(0)))
                 labels.append(f"{site.name} {site.test.identifiers[pick]}")
         if images:
             archive = io.BytesIO()
@@ -284,7 +284,7 @@ class Run:
             self._folder.write_bytes("examples.npz", archive.getvalue())
 
 
-def _drawn(image: torch.Tensor) -> np.ndarray:
+def drawn(image: torch.Tensor) -> np.ndarray:
     """A slice [H, W] as it is, of a volume [D, H, W] the middle one."""
     return (image if image.ndim == 2 else image[len(image) // 2]).numpy()
 

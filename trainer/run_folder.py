@@ -40,7 +40,7 @@ RECORDED_PACKAGES = (
     "scikit-image",
 )
 METRICS, LEDGER = "metrics", "ledger"
-SUMMARY, OVERRIDES, REPORT = "summary.json", "overrides.yaml", "report.html"
+SUMMARY, OVERRIDES, REPORT, DATA = "summary.json", "overrides.yaml", "report.html", "data.json"
 TRANSCRIPTS = "transcripts"
 
 
@@ -97,6 +97,19 @@ class RunFolder:
             return False
         done = isinstance(summary, dict) and summary.get("finished") is True and summary.get("rounds") == rounds
         return done and (self.path / REPORT).exists()
+
+    def check_data(self, sha256: str | None) -> None:
+        """Raise RunFolderError where data.json records another digest than `sha256`: the images have changed."""
+        try:
+            recorded = json.loads((self.path / DATA).read_bytes()).get("sha256")
+        except (OSError, ValueError, AttributeError):
+            return
+        # Runs of earlier versions recorded none, and nobody sees the images of sites of their own.
+        if recorded and sha256 and recorded != sha256:
+            raise RunFolderError(
+                f"the images are not those that {self.path} was trained on (sha256 {sha256[:12]}, there "
+                f"{recorded[:12]}): put the old ones back, or start a new run"
+            )
 
     def write_config(self, config: Config, overrides: Iterable[str] = ()) -> None:
         """The resolved configuration, and the overrides as typed, after those of earlier calls."""
@@ -188,9 +201,9 @@ def refuse_existing(path: Path) -> None:
     raise RunFolderError(f"run folder {path} exists; choose another{way_out}")
 
 
-def new_path(config: Config) -> Path:
-    """FOLDER/NAME/TIMESTAMP for a run that starts now, numbered from the second run of the same second on."""
-    parent, now = config.run.folder / config.run.name, datetime.now().strftime("%Y%m%d-%H%M%S")
+def new_path(config: Config, prefix: str = "") -> Path:
+    """FOLDER/NAME/[prefix]TIMESTAMP for a run that starts now, numbered from the second of the same second on."""
+    parent, now = config.run.folder / config.run.name, prefix + datetime.now().strftime("%Y%m%d-%H%M%S")
     names = (now if number == 1 else f"{now}-{number}" for number in count(1))
     return next(path for path in (parent / name for name in names) if not lexists(path))
 

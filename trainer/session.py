@@ -22,7 +22,7 @@ from trainer.events import EventWriter, NoEvents, TensorBoardEvents
 from trainer.experiment import Experiment
 from trainer.interruption import FAILED, INTERRUPTED
 from trainer.rounds import Run
-from trainer.run_folder import RunFolder, environment, flatten, new_path, refuse_existing
+from trainer.run_folder import DATA, RunFolder, environment, flatten, new_path, refuse_existing
 
 
 def start(config: Config, overrides: tuple[str, ...], into: Path | None, form: str, console: Console) -> None:
@@ -34,7 +34,7 @@ def start(config: Config, overrides: tuple[str, ...], into: Path | None, form: s
     records = {
         "environment.json": environment(),
         "parts.json": experiment.parts(),
-        "data.json": experiment.describe_data(),
+        DATA: experiment.describe_data(),
     }
     training = _training(experiment, folder, display, events, form, console)
     RunFolder.create(folder.path)
@@ -65,6 +65,7 @@ def resume(named: str, configs: tuple[Path, ...], overrides: tuple[str, ...], fo
     display = LoggedDisplay(display, folder.log)
     events = _events(config)
     experiment = Experiment.prepare(config)
+    folder.check_data(experiment.data_sha256)
     training = _training(experiment, folder, display, events, form, console)
     training.restore(snapshot)
     folder.write_config(config, overrides)

@@ -64,9 +64,8 @@ def panels(run: RunRecord) -> list[Panel]:
     return found
 
 
-def write_curves(run: RunRecord, file: Path) -> None:
-    """Draw every panel side by side, each above its key, into the PNG `file`."""
-    drawn = panels(run)
+def write_panels(drawn: Sequence[Panel], file: Path) -> None:
+    """Draw panels side by side, each above its key, into the PNG `file`."""
     below = _ROW_OF_KEY_INCHES * max(math.ceil(len(panel.key) / panel.key_columns) for panel in drawn)
     width, height = _PANEL_INCHES
     figure = theme.new_figure(width * len(drawn), height + below)

@@ -46,7 +46,7 @@ class Example:
 
     def png_sources(self) -> dict[str, str]:
         """Each picture as a `data:` URL of a PNG file."""
-        return {panel: _png_source(picture) for panel, picture in self.pictures.items()}
+        return {panel: png_source(picture) for panel, picture in self.pictures.items()}
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,13 @@ def read_examples(file: Path, task: str, class_names: Sequence[str]) -> Examples
     images, targets, predictions, labels = _load(file, integers=task == "segmentation")
     if len(images) == 0:
         return None
+    return draw(task, images, targets, predictions, labels, class_names)
+
+
+def draw(
+    task: str, images: NDArray, targets: NDArray, predictions: NDArray, labels: NDArray, class_names: Sequence[str]
+) -> Examples:
+    """Draw arrays as `read_examples` has them, one image or more; differences of all on one scale."""
     if task == "segmentation":
         return _segmentation(images, targets, predictions, labels, class_names)
     return _restoration(images, targets, predictions, labels)
@@ -156,7 +163,7 @@ def _segmentation(
         for kind, where in errors.items():
             difference[where] = rgb(DIFFERENCES[kind])
         pictures = (grey, _overlay(grey, target, colours), _overlay(grey, prediction, colours), difference)
-        score = f"Dice {_mean_dice(target, prediction):.2f}"
+        score = f"Dice {mean_dice(target, prediction):.2f}"
         drawn.append(Example(str(label), score, dict(zip(PANELS, pictures, strict=True))))
     names = {
         label: class_names[label] if label < len(class_names) else f"label {label}" for label in range(highest + 1)
@@ -177,7 +184,7 @@ def _restoration(images: NDArray, targets: NDArray, predictions: NDArray, labels
             *(grey_picture(np.nan_to_num(shown), *shown_range) for shown in (image, target, prediction)),
             signed,
         )
-        score = f"RMSE {np.sqrt(np.mean(error**2)):.3g}"
+        score = f"RMSE {root_mean_square(error):.3g}"
         drawn.append(Example(str(label), score, dict(zip(PANELS, pictures, strict=True))))
     scale = f"Difference: prediction minus truth, blue to red is -{limit:.3g} to +{limit:.3g}."
     return Examples(drawn, [], [], scale)
@@ -189,7 +196,7 @@ def _overlay(grey: Picture, label: NDArray, colours: NDArray, opacity: float = 0
     return np.where((label > 0)[..., None], mixed, grey).astype(np.uint8)
 
 
-def _mean_dice(target: NDArray, prediction: NDArray) -> float:
+def mean_dice(target: NDArray, prediction: NDArray) -> float:
     """Dice averaged over the foreground labels that occur in either; 1 where none does."""
     found = [label for label in np.union1d(target, prediction) if label > 0]
     scores = [
@@ -201,9 +208,17 @@ def _mean_dice(target: NDArray, prediction: NDArray) -> float:
     return float(np.mean(scores)) if scores else 1.0
 
 
-def _png_source(picture: Picture) -> str:
+def root_mean_square(error: NDArray) -> float:
+    """Of all values of `error`."""
+    return float(np.sqrt(np.mean(error**2)))
+
+
+def png_source(picture: Picture, largest_side: int = LARGEST_SIDE, colours: int | None = None) -> str:
+    """`picture` as a `data:` URL of a PNG file, of at most `colours` colours if given, which makes it smaller."""
     image = Image.fromarray(picture)
-    image.thumbnail((LARGEST_SIDE, LARGEST_SIDE), Image.Resampling.BOX)
+    image.thumbnail((largest_side, largest_side), Image.Resampling.BOX)
+    if colours is not None:
+        image = image.quantize(colours)
     buffer = io.BytesIO()
     image.save(buffer, format="PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

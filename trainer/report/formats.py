@@ -71,6 +71,18 @@ def metric(value: float | None, name: str) -> str:
     return _METRIC_FORMATS.get(name.partition("/")[0], "{:.3f}").format(value)
 
 
+def signed_metric(value: float | None, name: str) -> str:
+    """A difference of metric `name`: with its sign, and a digit more than the metric itself."""
+    if value is None or not math.isfinite(value):
+        return MISSING
+    return f"{value:+.{3 if name.partition('/')[0] in _METRIC_UNITS else 4}f}"
+
+
+def p_value(value: float) -> str:
+    """`0.012`, `0.00049`, `1`; below 1e-4 as `< 0.0001`."""
+    return "< 0.0001" if value < 1e-4 else f"{value:.2g}"
+
+
 def metric_title(name: str, unit: bool = False) -> str:
     """`dice/grey` -> `Dice, grey`; `psnr` -> `PSNR`, with `unit` `PSNR (dB)`. Unknown names stay as they are."""
     base, _, rest = name.partition("/")

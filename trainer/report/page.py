@@ -65,7 +65,7 @@ def write_report(run_folder: Path) -> Path:
     page, partial = run_folder / "report.html", run_folder / ".report.html.partial"
     html = render(run, examples)
     try:
-        curves.write_curves(run, run_folder / "curves.png")
+        curves.write_panels(curves.panels(run), run_folder / "curves.png")
         if examples is not None:
             write_examples(examples, run_folder / "examples.png")
         partial.write_text(html, encoding="utf-8")
@@ -98,7 +98,7 @@ def render(run: RunRecord, examples: Examples | None) -> str:
     seen = parties.exposure(run)
     stage_panel = curves.stage_panel(run)
     return (
-        _environment()
+        environment()
         .get_template(TEMPLATE)
         .render(
             run=run,
@@ -127,15 +127,16 @@ def _final_metrics(run: RunRecord) -> dict[str, float | None]:
     return run.evaluated[-1][1].mean if run.evaluated else {}
 
 
-def _environment() -> Environment:
-    environment = Environment(
+def environment() -> Environment:
+    """Where templates lie, with the filters that they use; undefined names are errors, strings are escaped."""
+    found = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(
+    found.filters.update(
         seconds=formats.seconds,
         bytes=formats.bytes_,
         flops=formats.flops,
@@ -144,6 +145,8 @@ def _environment() -> Environment:
         metric=formats.metric,
         metric_title=formats.metric_title,
         metric_unit=formats.metric_unit,
+        signed_metric=formats.signed_metric,
+        p_value=formats.p_value,
         css_colour=css_colour,
     )
-    return environment
+    return found

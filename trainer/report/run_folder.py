@@ -128,6 +128,7 @@ class Data(_Record):
     class_names: list[str]
     provenance: str
     notes: list[str]
+    sha256: str | None = None
     clients: list[ClientData]
 
 
