@@ -149,6 +149,9 @@ class TrainingConfig(_Section):
     cut_exchange: Literal["float32", "bfloat16", "int8"] = Field(
         "float32", description="how activations and gradients cross the cuts: int8 has a quarter of the bytes"
     )
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="bfloat16: mixed precision, for accelerators that have it; the CPU is slower for it"
+    )
     threads: int = Field(1, ge=1, description="CPU threads per torch operation; more pays for large images alone")
 
 

@@ -49,14 +49,17 @@ class Client(Hospital):
         """One batch, as method.md numbers it."""
         # 1-2: activations to the compute server and back; images, labels and kept tensors stay here
         self._exchange.start_round(round)
-        h, kept = self.head(images)
-        sent = self._exchange.pack(h.detach())
+        with self._autocast():
+            h, kept = self.head(images)
+        sent = self._exchange.pack(h.detach().float())
         reply = self._transport.request(self.name, COMPUTE, HeadActivations(self.index, round, sent))
         b = self._exchange.unpack(_expect(reply, BodyActivations).activations).requires_grad_()  # [n, c, ...]
 
         # 3: the tail, the private labels, the tail's step
         kept_here = tuple(tensor.detach().requires_grad_(tensor.requires_grad) for tensor in kept)
-        loss = self._task.loss(self.tail(b, kept_here), targets)
+        with self._autocast():
+            output = self.tail(b, kept_here)
+        loss = self._task.loss(output.float(), targets)
         self._optimisers["tail"].zero_grad()
         loss.backward()
         self._optimisers["tail"].step()
@@ -67,7 +70,7 @@ class Client(Hospital):
         dh = self._exchange.unpack(_expect(reply, BodyInputGradient).gradient)  # as h
 
         # 5: the head learns from both ways its outputs took: through the body, and kept for the tail
-        outputs, gradients = [h], [dh]
+        outputs, gradients = [h], [dh.to(h.dtype)]
         for tensor, here in zip(kept, kept_here, strict=True):
             if tensor.requires_grad:
                 outputs.append(tensor)
@@ -79,10 +82,13 @@ class Client(Hospital):
 
     def _output(self, images: Tensor) -> Tensor:
         """Through this client's body at the compute server."""
-        h, kept = self.head(images)
-        sent = self._exchange.pack(h, unbiased=False)
+        with self._autocast():
+            h, kept = self.head(images)
+        sent = self._exchange.pack(h.float(), unbiased=False)
         reply = self._transport.request(self.name, COMPUTE, InferenceActivations(self.index, sent))
-        return self.tail(self._exchange.unpack(_expect(reply, BodyActivations).activations), kept)
+        b = self._exchange.unpack(_expect(reply, BodyActivations).activations)
+        with self._autocast():
+            return self.tail(b, kept).float()
 
 
 def _expect(reply: object, kind: type[M]) -> M:

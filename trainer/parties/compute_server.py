@@ -24,6 +24,7 @@ from trainer.parties.messages import (
     RoundPlan,
 )
 from trainer.parties.optimiser import adam, start_round
+from trainer.parties.precision import autocast
 from trainer.parties.state import PartyState, load_part, put_part
 from trainer.transcript.chain import MAX_TEXT, content_digest
 from trainer.transcript.log import Transcript, participants_fact
@@ -123,9 +124,10 @@ class ComputeServer:
         exchange = self._exchanges[message.client]
         exchange.start_round(message.round)
         h = exchange.unpack(message.activations).detach().to(self._device).requires_grad_()
-        b = body(h)
+        with autocast(self._training, self._device):
+            b = body(h)
         self._waiting[message.client] = (h, b)
-        return BodyActivations(exchange.pack(b.detach()))
+        return BodyActivations(exchange.pack(b.detach().float()))
 
     def _backward(self, message: BodyOutputGradient) -> BodyInputGradient:
         if message.client not in self._waiting:
@@ -142,7 +144,7 @@ class ComputeServer:
         optimiser = self._optimisers[self._body_of(message.client)]
         start_round(optimiser, self._training, message.round)
         optimiser.zero_grad()
-        b.backward(gradient.to(self._device))
+        b.backward(gradient.to(self._device, b.dtype))
         optimiser.step()
         if h.grad is None:
             raise ProtocolError("the body does not depend on its input")
@@ -151,8 +153,10 @@ class ComputeServer:
     @torch.no_grad()
     def _infer(self, message: InferenceActivations) -> BodyActivations:
         body, exchange = self._body(message.client).eval(), self._exchanges[message.client]
-        b = body(exchange.unpack(message.activations).to(self._device))
-        return BodyActivations(exchange.pack(b, unbiased=False))
+        h = exchange.unpack(message.activations).to(self._device)
+        with autocast(self._training, self._device):
+            b = body(h)
+        return BodyActivations(exchange.pack(b.float(), unbiased=False))
 
     def _body(self, client: int) -> Body:
         return self._bodies[self._body_of(client)]

@@ -17,6 +17,7 @@ from trainer.data.federated import SampleSet
 from trainer.parties.averaging import EncryptedAveraging
 from trainer.parties.handover import Handover
 from trainer.parties.optimiser import adam, start_round
+from trainer.parties.precision import autocast
 from trainer.parties.state import PartyState, load_part, put_part
 from trainer.tasks import Task
 
@@ -107,6 +108,10 @@ class Hospital(ABC):
             load_part(state, name, part, self._optimisers[name])
         if self.averaging is not None:
             self.averaging.load_state(state)
+
+    def _autocast(self) -> torch.autocast:
+        """The context of a forward pass."""
+        return autocast(self._training, self._device)
 
     def _begin_round(self) -> None:  # noqa: B027 - most clients have nothing to do
         """Called before the first batch of a round."""

@@ -44,7 +44,9 @@ class WholeClient(Hospital):
             self._global = [parameter.detach().clone() for parameter in self._network.parameters()]
 
     def _step(self, round: int, images: Tensor, targets: Tensor) -> float:
-        loss = self._task.loss(self._network(images), targets)
+        with self._autocast():
+            output = self._network(images)
+        loss = self._task.loss(output.float(), targets)
         for optimiser in self._optimisers.values():
             optimiser.zero_grad()
         loss.backward()
@@ -62,4 +64,5 @@ class WholeClient(Hospital):
                 parameter.grad.add_(parameter - start, alpha=mu)
 
     def _output(self, images: Tensor) -> Tensor:
-        return self._network(images)
+        with self._autocast():
+            return self._network(images).float()
