@@ -1,4 +1,4 @@
-"""`dcsfl-train`: run, data, plan, schemes. What a user may do wrong ends in one line that says how to do it right."""
+"""`dcsfl-train`: run, data, plan, keys, schemes. A user's mistake ends in one line that says how to do it right."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import he_core
 from trainer.config import Config, load
 from trainer.explain import explain
 from trainer.interruption import FAILED, terminated_as_interrupted
+from trainer.keys.commands import keys
 from trainer.planning.command import plan
 from trainer.terminal import console, errors_in_a_line
 
@@ -30,11 +31,13 @@ def main() -> None:
       dcsfl-train run data.source=folder data.path=SITES    your own images, one sub-folder per site
       dcsfl-train data data.source=folder data.path=SITES   what is there, what is wrong with it, a contact sheet
       dcsfl-train schemes                    encryption schemes, and whether they can run here
+      dcsfl-train keys                       the group's keys: one for all, or any t of n
       dcsfl-train plan                       what each would cost on this machine, and which to choose
     """
 
 
 main.add_command(plan)
+main.add_command(keys)
 
 
 @main.command()
