@@ -104,6 +104,9 @@ class RemoteParties(Parties):
     def contribute(self, client: int, plan: RoundPlan) -> int:
         return self._ask(client, Contribute(plan), Contributed).saturated_values
 
+    def share(self, client: int, plan: RoundPlan) -> None:
+        return  # a threshold is refused where parties are apart (trainer.experiment)
+
     def receive(self, client: int, plan: RoundPlan) -> float:
         reply = self._ask(client, Receive(plan), Received)
         if reply.refusal:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 import torch
 
-from he_core import CostLedger, Decryptor, Encryptor, Scheme, Verifier
+from he_core import CostLedger, Decryptor, Encryptor, Scheme, SecretBundle, ShareHolder, Trust, Verifier
 from he_core.keys import SecretKey
+from he_core.scheme import threshold_scheme
 from trainer.config import Config, CorrectionConfig
 from trainer.correction import Correction
 from trainer.errors import ConfigError
@@ -17,6 +18,7 @@ from trainer.parties.arrangement import Arrangement
 from trainer.parties.averaging import EncryptedAveraging
 from trainer.parties.client import Client
 from trainer.parties.compute_server import ComputeServer
+from trainer.parties.decrypting import DecryptingTogether
 from trainer.parties.exchange import CLIENT_END, EXCHANGES, SERVER_END, CutExchange
 from trainer.parties.hospital import Hospital
 from trainer.parties.whole_client import WholeClient
@@ -81,6 +83,7 @@ def averaging(
     training_images: Sequence[int],
     ledger: CostLedger,
     party: str,
+    together: DecryptingTogether | None = None,
 ) -> EncryptedAveraging:
     """The client's side of averaging. training_images: of every client; party: this one's name in the ledger."""
     longest_round = max(_local_steps(config, images) for images in training_images)
@@ -96,9 +99,23 @@ def averaging(
         reach=config.training.learning_rate * longest_round,
         seed=config.run.seed,
         body=client.body,
+        together=together,
         verified=verifier is not None,
         laplace_scale=config.method.laplace_scale,
     )
+
+
+def decrypting_together(
+    scheme: Scheme, keys: SecretBundle, secret_key: SecretKey, transport: Transport, ledger: CostLedger, party: str
+) -> DecryptingTogether | None:
+    """The client's side of decrypting together; None where one key is shared by all."""
+    if scheme.capabilities.trust is not Trust.THRESHOLD:
+        return None
+    if keys.verification_key is None:
+        raise ConfigError("this share of a threshold group's key has no group secret: hold a new ceremony")
+    holder = ShareHolder(scheme, secret_key, ledger=ledger, party=party)
+    threshold = threshold_scheme(scheme).threshold
+    return DecryptingTogether(holder, threshold, keys.verification_key, keys.public.key_id, transport)
 
 
 def check_room(participants: int, config: Config) -> None:
