@@ -8,8 +8,9 @@ from typing import Any
 import torch
 
 import he_core
-from he_core import CodecShape, CostLedger, Scheme, frame
+from he_core import CodecShape, CostLedger, Scheme, Trust, frame
 from he_core.codec import tag_count
+from he_core.scheme import threshold_scheme
 from trainer import participation
 from trainer.config import Config
 from trainer.data import FederatedData, load
@@ -58,6 +59,7 @@ class Experiment:
             verifies(scheme, encryption)
         data = data or load(config.data, config.training.task, config.run.seed)
         sites = len(method.training_sets(data))
+        config = with_room_to_decrypt(config, scheme, sites)
         participation.check(config.method, sites)
         if scheme is not None:
             check_room(participation.asked_per_round(config.method, sites), config)
@@ -97,6 +99,11 @@ class Experiment:
         """Weights of the parts that a client holds: values in an encrypted update."""
         body = self.network.body if self._is_whole else None
         return FlatLayout.of(self.network.head, self.network.tail, body).size
+
+    @property
+    def decrypts_together(self) -> bool:
+        """Whether it takes several clients to decrypt."""
+        return self.scheme is not None and self.scheme.capabilities.trust is Trust.THRESHOLD
 
     @property
     def message_fields(self) -> int:
@@ -154,3 +161,18 @@ class Experiment:
                 for client in self.data.clients
             ],
         }
+
+
+def with_room_to_decrypt(config: Config, scheme: Scheme | None, sites: int) -> Config:
+    """The configuration with rounds skipped that too few clients are left to decrypt. Raises ConfigError."""
+    if scheme is None or scheme.capabilities.trust is not Trust.THRESHOLD:
+        return config
+    threshold = threshold_scheme(scheme)
+    if threshold.holders != sites:
+        raise ConfigError(
+            f"encryption.parameters.clients={threshold.holders}, but the data has {sites} sites: "
+            f"set encryption.parameters.clients={sites}"
+        )
+    needed = max(config.method.min_participants, threshold.threshold)
+    method = config.method.model_copy(update={"min_participants": needed})
+    return config.model_copy(update={"method": method})

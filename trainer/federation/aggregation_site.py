@@ -14,7 +14,7 @@ from trainer.federation.commands import AggregationJoined, Done, GoBack, Join, O
 from trainer.federation.keys import server_key
 from trainer.federation.site import Site
 from trainer.parties.aggregation_server import AggregationServer
-from trainer.parties.messages import EncryptedContribution, SumRequest
+from trainer.parties.messages import EncryptedContribution, PartialsRequest, SealedPartial, SumRequest
 from trainer.parties.state import PartyState
 from trainer.transcript.log import Transcript
 from trainer.transport.in_process import AGGREGATION
@@ -40,6 +40,8 @@ class AggregationSite(Site):
             OpenSum: self._open,
             EncryptedContribution: self._serve,
             SumRequest: self._serve,
+            SealedPartial: self._serve,
+            PartialsRequest: self._serve,
         }
 
     def _join(self, sender: str, message: Join) -> AggregationJoined:

@@ -84,6 +84,20 @@ class Contributed:
 
 
 @dataclass(frozen=True)
+class Share:
+    """Coordinator -> hospital: send your part of the sum, if you are one of those who decrypt it together."""
+
+    plan: RoundPlan
+
+
+@dataclass(frozen=True)
+class Shared:
+    """Hospital -> coordinator: why the sum was refused, else empty."""
+
+    refusal: str
+
+
+@dataclass(frozen=True)
 class Receive:
     """Coordinator -> hospital: fetch the sum, and take up the mean."""
 
@@ -213,6 +227,7 @@ Command = (
     | Start
     | Train
     | Contribute
+    | Share
     | Receive
     | Adopt
     | GiveUp
@@ -226,4 +241,4 @@ Command = (
     | OpenTranscript
     | Restore
 )
-Report = HospitalJoined | AggregationJoined | Trained | Contributed | Received | Evaluated | Costs | Done
+Report = HospitalJoined | AggregationJoined | Trained | Contributed | Shared | Received | Evaluated | Costs | Done

@@ -14,7 +14,7 @@ from trainer.data.remote_sites import ImagesElsewhere, RemoteSite, RemoteSites
 from trainer.display import Display
 from trainer.errors import ConfigError, ProtocolError, TrainerError
 from trainer.events import NoEvents
-from trainer.experiment import Experiment
+from trainer.experiment import Experiment, with_room_to_decrypt
 from trainer.federation.agreement import agreement
 from trainer.federation.commands import AggregationJoined, Done, HospitalJoined, Join, Start
 from trainer.federation.remote_parties import RemoteParties
@@ -82,6 +82,7 @@ class Coordinator:
             tuple(site.name for site in sites.clients),
             images,
             aggregates=self._method.averages,
+            decrypts_together=experiment.decrypts_together,
             seed=self._config.run.seed,
             deadline=self._config.federation.deadline,
             say=display.say,
@@ -143,6 +144,7 @@ class Coordinator:
             scheme = he_core.create(
                 encryption.scheme, encryption.backend, encryption.parameters, threads=config.run.threads
             )
+        config = with_room_to_decrypt(config, scheme, self._hospitals)
         return Experiment(config, self._method, sites, task, network, scheme)
 
     def _tell_all(self, command: Any) -> None:

@@ -11,7 +11,6 @@ import torch
 
 import he_core
 from he_core import Scheme, SecretBundle
-from he_core.errors import FrameError, VerificationError
 from he_core.keys import SecretKey
 from he_core.verification import SESSION_BYTES
 from trainer.config import Config
@@ -32,6 +31,8 @@ from trainer.federation.commands import (
     Join,
     Receive,
     Received,
+    Share,
+    Shared,
     Start,
     Train,
     Trained,
@@ -42,6 +43,7 @@ from trainer.federation.site import Site
 from trainer.federation.vocabulary import VOCABULARY
 from trainer.methods import method_for
 from trainer.networks.registry import build
+from trainer.parties.averaging import REFUSALS
 from trainer.parties.building import averaging, hospital, torch_device
 from trainer.parties.handover import Handover
 from trainer.parties.keys import group_verifier
@@ -93,6 +95,7 @@ class HospitalSite(Site):
             Start: self._start,
             Train: self._train,
             Contribute: self._contribute,
+            Share: self._share,
             Receive: self._receive,
             Adopt: self._adopt,
             GiveUp: self._give_up,
@@ -143,10 +146,17 @@ class HospitalSite(Site):
     def _contribute(self, sender: str, message: Contribute) -> Contributed:
         return Contributed(self._averaging.contribute(message.plan))
 
+    def _share(self, sender: str, message: Share) -> Shared:
+        try:
+            self._averaging.share(message.plan)
+        except REFUSALS as error:
+            return Shared(str(error))
+        return Shared("")
+
     def _receive(self, sender: str, message: Receive) -> Received:
         try:
             return Received(self._averaging.receive(message.plan), "")
-        except (FrameError, VerificationError) as error:
+        except REFUSALS as error:
             return Received(0.0, str(error))
 
     def _adopt(self, sender: str, message: Adopt) -> Done:

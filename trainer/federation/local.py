@@ -24,7 +24,7 @@ from trainer.federation.processes import SiteProcesses, started
 from trainer.federation.progress import Progress
 from trainer.federation.senders import client_name
 from trainer.methods import method_for
-from trainer.parties.keys import group_keys
+from trainer.parties.keys import keys_of_clients
 from trainer.run_folder import METRICS, SUMMARY, RunFolder
 from trainer.transport.in_process import AGGREGATION
 
@@ -108,8 +108,8 @@ class LocalFederation:
             return
         encryption = config.encryption
         scheme = he_core.create(encryption.scheme, encryption.backend, encryption.parameters)
-        bundle = group_keys(scheme, encryption, CostLedger(), party=self._hospitals[0])
-        for site in (*self._hospitals, AGGREGATION):
+        keys = keys_of_clients(scheme, encryption, CostLedger(), self._hospitals)
+        for site, bundle in zip((*self._hospitals, AGGREGATION), (*keys, keys[0]), strict=True):
             folder = self._key_folder(site)
             folder.mkdir(parents=True)
             keystore.save_public(folder / "public.key", bundle.public)

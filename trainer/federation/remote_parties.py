@@ -34,6 +34,8 @@ from trainer.federation.commands import (
     Received,
     ReportCosts,
     Restore,
+    Share,
+    Shared,
     Train,
     Trained,
 )
@@ -66,7 +68,7 @@ class RemoteParties(Parties):
     """Hospitals that train at the same time, each in its own process.
 
     compute: this process's own, None where the method does not split the network.
-    aggregates: whether there is an aggregation server.
+    aggregates: whether there is an aggregation server. decrypts_together: whether it takes several to decrypt.
     deadline: seconds a hospital may take for its part of a round.
     say: told what happens, for people.
 
@@ -84,6 +86,7 @@ class RemoteParties(Parties):
         training_images: tuple[int, ...],
         *,
         aggregates: bool,
+        decrypts_together: bool,
         seed: int,
         deadline: float,
         say: Callable[[str], None],
@@ -92,6 +95,7 @@ class RemoteParties(Parties):
         self._transport = transport
         self._compute = compute
         self._aggregates = aggregates
+        self._decrypts_together = decrypts_together
         self._deadline = deadline
         self._say = say
         self._kept: dict[str, PartyState] = {}
@@ -134,6 +138,14 @@ class RemoteParties(Parties):
     def contribute(self, client: int, plan: RoundPlan) -> int:
         with _noting(client, self._left_out):
             return self._ask(client, Contribute(plan), Contributed).saturated_values
+
+    def share(self, client: int, plan: RoundPlan) -> None:
+        if not self._decrypts_together:
+            return
+        with _noting(client, self._left_out):
+            reply = self._ask(client, Share(plan), Shared)
+        if reply.refusal:
+            raise SumRefusedError(reply.refusal)
 
     def receive(self, client: int, plan: RoundPlan) -> float:
         with _noting(client, self._behind):

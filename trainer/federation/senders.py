@@ -15,6 +15,7 @@ COMMANDS = (
     commands.Start,
     commands.Train,
     commands.Contribute,
+    commands.Share,
     commands.Receive,
     commands.Adopt,
     commands.GiveUp,

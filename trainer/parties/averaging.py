@@ -11,12 +11,14 @@ from torch import nn
 
 from he_core import Codec, Decryptor, Encryptor
 from he_core.codec import tag_count
-from he_core.errors import NonFiniteUpdateError
+from he_core.errors import FrameError, NonFiniteUpdateError, VerificationError
+from he_core.threshold_errors import ThresholdError
 from trainer.config import EncryptionConfig
 from trainer.correction import Correction
 from trainer.errors import ProtocolError, TrainerError
 from trainer.networks.flatten import FlatLayout
 from trainer.parties.clipping import ClipLimits
+from trainer.parties.decrypting import DecryptingTogether
 from trainer.parties.messages import (
     ContributionAccepted,
     EncryptedContribution,
@@ -29,6 +31,9 @@ from trainer.seeds import LAPLACE
 from trainer.transcript.chain import MAX_TEXT, content_digest
 from trainer.transcript.log import Transcript, participants_fact, weights_digest
 from trainer.transport.in_process import AGGREGATION, Transport
+
+REFUSALS = (FrameError, ThresholdError, VerificationError)
+"""Why a client may refuse a round's sum."""
 
 
 class UpdateRefusedError(TrainerError):
@@ -43,6 +48,7 @@ class EncryptedAveraging:
 
     body: where the client holds it too; then it is averaged, under encryption, like head and tail.
     reach: how far a weight may move in round 0, see `ClipLimits`.
+    together: where the key is a threshold group's: parts of the sum are exchanged before it is decrypted.
     verified: whether sums are; encryptor and decryptor have a verifier then.
     transcript: this client's.
     laplace_scale: of the noise added to every value of an update, 0 for none; drawn from `seed`, so that whoever
@@ -63,6 +69,7 @@ class EncryptedAveraging:
         reach: float,
         seed: int,
         body: nn.Module | None = None,
+        together: DecryptingTogether | None = None,
         transcript: Transcript,
         verified: bool = False,
         laplace_scale: float = 0.0,
@@ -74,6 +81,7 @@ class EncryptedAveraging:
         self._correction = correction
         self._transport = transport
         self._seed = seed
+        self._together = together
         self._verified = verified
         self._laplace_scale = laplace_scale
         self._layout = FlatLayout.of(head, tail, body)
@@ -81,7 +89,7 @@ class EncryptedAveraging:
         self._limits = ClipLimits(self._layout.lengths, reach + laplace_scale * math.log(self._layout.size))
         self._global = self._layout.flatten(head, tail, body)
         self.transcript = transcript
-        self._sum: tuple[int, str] | None = None  # round and digest of the frame fetched last
+        self._fetched: tuple[int, str] | None = None  # round and digest of the frame fetched last
         self._mean: tuple[int, NDArray[np.float32]] | None = None  # of a round that is received but not adopted
 
     @property
@@ -132,6 +140,14 @@ class EncryptedAveraging:
             raise ProtocolError(f"client {self._client} expected its contribution's receipt, got {reply}")
         return self._encryptor.saturated_values
 
+    def share(self, plan: RoundPlan) -> None:
+        """Where it takes several clients to decrypt, and this is one of them: send its part of the sum.
+
+        Raises the engine's FrameError and ThresholdError subclasses; nothing is sent then.
+        """
+        if self._together is not None and self._client in self._together.holders(plan):
+            self._together.share(self._sum(plan), self._codec(plan), plan)
+
     def receive(self, plan: RoundPlan) -> float:
         """Fetch the sum, decrypt and verify it; `adopt` does the rest.
 
@@ -139,11 +155,10 @@ class EncryptedAveraging:
         FrameError and VerificationError subclasses where it is not the sum of this plan's participants.
         """
         codec = self._codec(plan)
-        reply = self._transport.request(self._name, AGGREGATION, SumRequest(self._client, plan.round))
-        if not isinstance(reply, EncryptedSum):
-            raise ProtocolError(f"client {self._client} expected the sum of round {plan.round}, got {type(reply)}")
-        self._sum = plan.round, content_digest(reply.frame)
-        mean = self._decryptor.decrypt(reply.frame, codec, round=plan.round, participants=plan.participants)
+        partials = [] if self._together is None else self._together.collect(plan)
+        mean = self._decryptor.decrypt(
+            self._sum(plan), codec, round=plan.round, participants=plan.participants, partials=partials
+        )
         self._mean = plan.round, mean
         return max(codec.steps)
 
@@ -182,6 +197,14 @@ class EncryptedAveraging:
         self._global = self._layout.flatten(self._head, self._tail, self._body)
         self._mean = None
 
+    def _sum(self, plan: RoundPlan) -> bytes:
+        """The frame of the round's sum, from the aggregation server."""
+        reply = self._transport.request(self._name, AGGREGATION, SumRequest(self._client, plan.round))
+        if not isinstance(reply, EncryptedSum):
+            raise ProtocolError(f"client {self._client} expected the sum of round {plan.round}, got {type(reply)}")
+        self._fetched = plan.round, content_digest(reply.frame)
+        return reply.frame
+
     def _laplace(self, round: int) -> NDArray[np.float32]:
         """The round's noise, a function of seed, client and round: a resumed run adds the same."""
         random = np.random.default_rng([self._seed, LAPLACE, self._client, round])
@@ -189,7 +212,7 @@ class EncryptedAveraging:
 
     def _facts(self, plan: RoundPlan) -> dict[str, Any]:
         """What the transcript says of a round's sum; before the next round's clip limits are set."""
-        fetched = {} if self._sum is None or self._sum[0] != plan.round else {"sum": self._sum[1]}
+        fetched = {} if self._fetched is None or self._fetched[0] != plan.round else {"sum": self._fetched[1]}
         return {
             "round": plan.round,
             "participants": participants_fact(plan.participants),

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import torch
 
-from he_core import CostLedger, Decryptor, Encryptor, Scheme, SecretBundle, Verifier
+from he_core import CostLedger, Decryptor, Encryptor, Scheme, SecretBundle, ShareHolder, Trust, Verifier
+from he_core.scheme import threshold_scheme
 from trainer.config import Config, CorrectionConfig
 from trainer.correction import Correction
 from trainer.errors import ConfigError
@@ -16,6 +17,7 @@ from trainer.parties.arrangement import Arrangement
 from trainer.parties.averaging import EncryptedAveraging
 from trainer.parties.client import Client
 from trainer.parties.compute_server import ComputeServer
+from trainer.parties.decrypting import DecryptingTogether
 from trainer.parties.exchange import CLIENT_END, EXCHANGES, SERVER_END, CutExchange
 from trainer.parties.hospital import Hospital
 from trainer.parties.whole_client import WholeClient
@@ -98,10 +100,24 @@ def averaging(
         reach=config.training.learning_rate * longest_round,
         seed=config.run.seed,
         body=client.body,
+        together=decrypting_together(scheme, keys, transport, ledger, party),
         transcript=Transcript(client.name, **identity(scheme, keys.public), **session),
         verified=verifier is not None,
         laplace_scale=config.method.laplace_scale,
     )
+
+
+def decrypting_together(
+    scheme: Scheme, keys: SecretBundle, transport: Transport, ledger: CostLedger, party: str
+) -> DecryptingTogether | None:
+    """The client's side of decrypting together; None where one key is shared by all."""
+    if scheme.capabilities.trust is not Trust.THRESHOLD:
+        return None
+    if keys.verification_key is None:
+        raise ConfigError("this share of a threshold group's key has no group secret: hold a new ceremony")
+    holder = ShareHolder(scheme, scheme.secret_key(keys), ledger=ledger, party=party)
+    threshold = threshold_scheme(scheme).threshold
+    return DecryptingTogether(holder, threshold, keys.verification_key, keys.public.key_id, transport)
 
 
 def check_room(participants: int, config: Config) -> None:

@@ -4,16 +4,43 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 
-from he_core import CostLedger, Scheme, SecretBundle, Verifier, keystore
+from he_core import CostLedger, Scheme, SecretBundle, Trust, Verifier, keystore
+from he_core.ceremony import Proposal, Seat
 from he_core.errors import KeyFileError
+from he_core.scheme import threshold_scheme
 from he_core.verification import SESSION_BYTES
 from trainer.config import EncryptionConfig
 from trainer.errors import ConfigError
 
 PASSPHRASE_VARIABLE = "DCSFL_KEY_PASSPHRASE"
+PUBLIC, SECRET = "public.key", "secret.key"
 SET_UP_ROUND = -1  # the ledger's row for what happens before round 0
+
+
+def keys_of_clients(
+    scheme: Scheme, config: EncryptionConfig, ledger: CostLedger, site_names: Sequence[str]
+) -> tuple[SecretBundle, ...]:
+    """Every client's keys in a run of one process: the same pair, or the shares of a ceremony that is held here.
+
+    Raises as `group_keys`, and ConfigError for a folder of shares: each belongs to one client alone.
+    """
+    if scheme.capabilities.trust is not Trust.THRESHOLD:
+        return (group_keys(scheme, config, ledger, party=site_names[0]),) * len(site_names)
+    if config.key_folder is not None:
+        raise ConfigError(
+            f"encryption.key_folder={config.key_folder}: a run in one process holds its threshold ceremony itself; "
+            "leave the folder out"
+        )
+    with ledger.stage("keys", round=SET_UP_ROUND, party=site_names[0]):
+        threshold = threshold_scheme(scheme)
+        proposal = Proposal.fresh("run", site_names, threshold)
+        seats = [Seat.take(proposal, name, threshold) for name in site_names]
+        joinings = [seat.joining() for seat in seats]
+        dealings = [seat.dealing(joinings) for seat in seats]
+        return tuple(seat.finish(threshold, joinings, dealings) for seat in seats)
 
 
 def group_keys(scheme: Scheme, config: EncryptionConfig, ledger: CostLedger, *, party: str) -> SecretBundle:
@@ -26,7 +53,7 @@ def group_keys(scheme: Scheme, config: EncryptionConfig, ledger: CostLedger, *, 
         if config.key_folder is None:
             return scheme.generate_keys()
         passphrase = os.environ.get(PASSPHRASE_VARIABLE)
-        public, secret = config.key_folder / "public.key", config.key_folder / "secret.key"
+        public, secret = config.key_folder / PUBLIC, config.key_folder / SECRET
         if public.exists() != secret.exists():
             there, missing = (public, secret) if public.exists() else (secret, public)
             raise ConfigError(
@@ -39,7 +66,7 @@ def group_keys(scheme: Scheme, config: EncryptionConfig, ledger: CostLedger, *, 
                 raise ConfigError(f"{public} and {secret} are not a pair: their key ids differ")
             return bundle
         bundle = scheme.generate_keys()
-        _keep(bundle, public, secret, passphrase)
+        keep(bundle, config.key_folder, passphrase)
         return bundle
 
 
@@ -74,15 +101,15 @@ def group_verifier(
     return Verifier(keys.verification_key, secrets.token_bytes(SESSION_BYTES) if session is None else session)
 
 
-def _keep(bundle: SecretBundle, public: Path, secret: Path, passphrase: str | None) -> None:
-    """Write both files or neither."""
+def keep(bundle: SecretBundle, folder: Path, passphrase: str | None) -> None:
+    """Write both files into `folder`, or neither. Raises ConfigError, KeyFileError."""
     try:
-        secret.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"encryption.key_folder={secret.parent} cannot be made: {error.strerror}") from None
-    keystore.save_public(public, bundle.public)
+        raise ConfigError(f"key folder {folder} cannot be made: {error.strerror}") from None
+    keystore.save_public(folder / PUBLIC, bundle.public)
     try:
-        keystore.save_secret(secret, bundle, passphrase)
+        keystore.save_secret(folder / SECRET, bundle, passphrase)
     except KeyFileError:
-        public.unlink(missing_ok=True)
+        (folder / PUBLIC).unlink(missing_ok=True)
         raise

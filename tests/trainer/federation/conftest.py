@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import he_core
-from he_core import keystore
+from he_core import CostLedger, keystore
 from trainer.config import Config, load
 from trainer.display import QuietDisplay
 from trainer.federation.aggregation_site import AggregationSite
@@ -17,6 +17,7 @@ from trainer.federation.coordinator import Coordinator
 from trainer.federation.hospital_site import HospitalSite
 from trainer.federation.senders import client_name
 from trainer.federation.site import Site
+from trainer.parties.keys import keys_of_clients
 from trainer.run_folder import RunFolder
 from trainer.transport.in_process import AGGREGATION, COMPUTE
 from trainer.transport.remote import PartyUnreachableError, Service
@@ -91,8 +92,9 @@ class WiredFederation:
     def make_keys(self) -> None:
         encryption = self.config.encryption
         scheme = he_core.create(encryption.scheme, encryption.backend, encryption.parameters)
-        bundle = scheme.generate_keys()
-        for party in (*map(client_name, range(self.hospitals)), AGGREGATION):
+        hospitals = tuple(map(client_name, range(self.hospitals)))
+        bundles = keys_of_clients(scheme, encryption, CostLedger(), hospitals)
+        for party, bundle in zip((*hospitals, AGGREGATION), (*bundles, bundles[0]), strict=True):
             keys = self.folder / party / "keys"
             keys.mkdir(parents=True)
             keystore.save_public(keys / "public.key", bundle.public)
