@@ -78,7 +78,9 @@ def _panel(
     def draw(axes: Axes) -> None:
         theme.style_axes(axes, title)
         widest = max(float(found.x[-1]) for _, _, found in drawn)
-        for variant, shade, found in drawn:
+        # The first variant of those as their method is lies above the others, and dashes above all.
+        upwards = sorted(enumerate(drawn), key=lambda each: (bool(each[1][0].overrides), -each[0]))
+        for _, (variant, shade, found) in upwards:
             style = _VARIED if variant.overrides else _PLAIN
             if found.x[-1] == 0:  # sends nothing: what it came to is a level, wherever the others are
                 axes.axhline(found.mean[-1], color=shade, linewidth=1.2, linestyle=(0, (1, 2)))

@@ -42,7 +42,7 @@ class ComparisonDisplay:
 
     def cell_started(self, cell: Cell, finished_rounds: int) -> None:
         """A cell begins, or goes on after rounds that it has finished before."""
-        self.say(f"{cell.name}: " + (f"going on after round {finished_rounds}" if finished_rounds else "started"))
+        self.say(_started(cell, finished_rounds))
 
     def round_done(self, cell: Cell, row: Row) -> None:
         """A row of the cell's metrics.jsonl."""
@@ -106,6 +106,7 @@ class Bars(Lines):
         self._all = self._progress.add_task("runs", total=cells, completed=finished, note="finished")
 
     def cell_started(self, cell: Cell, finished_rounds: int) -> None:
+        self._log(_started(cell, finished_rounds))  # the bar shows it
         self._tasks[cell.key] = self._progress.add_task(
             cell.name, total=cell.config.training.rounds, completed=finished_rounds, note="starting"
         )
@@ -117,6 +118,10 @@ class Bars(Lines):
         self._progress.remove_task(self._tasks.pop(cell.key))
         self._progress.update(self._all, advance=int(record.error is None))
         super().cell_ended(cell, record)
+
+
+def _started(cell: Cell, finished_rounds: int) -> str:
+    return f"{cell.name}: " + (f"going on after round {finished_rounds}" if finished_rounds else "started")
 
 
 def display_for(form: str, console: Console, log: Callable[[str], None]) -> ComparisonDisplay:

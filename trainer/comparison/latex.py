@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from trainer.comparison.pairs import TEST, Pair
 from trainer.comparison.plan import Variant
-from trainer.comparison.results import Results, is_better, spread_text
+from trainer.comparison.results import Results, Spread, is_better, spread_text
 from trainer.report import formats
 
 _SPECIAL = {
@@ -66,7 +66,7 @@ def _results(results: Results) -> tuple[list[str], list[list[str]]]:
     for variant in results.variants:
         sent, seconds = results.totals(variant)
         scores = [_bold(results, variant, name) for name in results.whole]
-        cost = [escaped(formats.bytes_(sent)), f"{seconds:,.0f}"]
+        cost = [escaped(formats.bytes_(sent)), escaped(_seconds(seconds))]
         rows.append(
             [
                 escaped(variant.name),
@@ -114,10 +114,10 @@ def _table(caption: str, label: str, heading: Sequence[str], rows: Sequence[Sequ
         r"\begin{table}",
         r"\centering",
         r"\footnotesize",
-        r"\setlength{\tabcolsep}{3.5pt}",
+        r"\setlength{\tabcolsep}{3pt}",
         rf"\caption{{{escaped(caption)}}}",
         rf"\label{{{label}}}",
-        rf"\begin{{tabular}}{{l{'r' * (len(heading) - 1)}}}",
+        rf"\begin{{tabular}}{{@{{}}l{'r' * (len(heading) - 1)}@{{}}}}",
         r"\toprule",
         " & ".join(heading) + r" \\",
         r"\midrule",
@@ -142,6 +142,10 @@ def _bold(results: Results, variant: Variant, metric: str) -> str:
         return text
     mean, plus_minus, deviation = text.partition(r" $\pm$ ")
     return rf"\textbf{{{mean}}}{plus_minus}{deviation}"
+
+
+def _seconds(spread: Spread) -> str:
+    return f"{spread.mean:,.0f}" + ("" if spread.deviation is None else f" ± {spread.deviation:,.0f}")
 
 
 def _signed(text: str) -> str:

@@ -174,14 +174,16 @@ class Results:
             lines.append(
                 f"{variant.name}: {formats.metric_title(self.primary)} {spread_text(found, self.primary)}, worst "
                 f"client {spread_text(worst, self.primary)}; a run sends {formats.bytes_(sent)} and computes "
-                f"{formats.seconds(seconds)}"
+                f"{formats.seconds(seconds.mean)}"
             )
         return lines
 
-    def totals(self, variant: Variant) -> tuple[float, float]:
-        """Bytes and seconds of a whole run, means over seeds."""
+    def totals(self, variant: Variant) -> tuple[float, Spread]:
+        """Bytes (mean over seeds) and seconds of a whole run."""
         curves = [result.curve for result in self.of(variant)]
-        return statistics.mean([c.bytes[-1] for c in curves]), statistics.mean([c.seconds[-1] for c in curves])
+        seconds = [curve.seconds[-1] for curve in curves]
+        spread = Spread(statistics.mean(seconds), statistics.deviation(seconds), len(seconds))
+        return statistics.mean([curve.bytes[-1] for curve in curves]), spread
 
 
 def read_results(folder: ComparisonFolder, plan: Plan) -> Results:

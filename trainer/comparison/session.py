@@ -100,7 +100,7 @@ def _compare(
         except KeyboardInterrupt:
             _tell(console, folder, f"stopped. Go on with:\n  {_command(folder)}")
             sys.exit(INTERRUPTED)
-        failed = {cell: pool.records[cell.key].error for cell in plan.cells if not folder.is_finished(cell)}
+        failed = {cell.name: pool.records[cell.key].error for cell in plan.cells if not folder.is_finished(cell)}
         if len(failed) < len(plan.cells):
             results = read_results(folder, plan)
             write_results(folder, results, data)
@@ -108,7 +108,7 @@ def _compare(
                 display.say(line)
             display.say(f"results: {folder.path / PAGE}")
         if failed:
-            listed = "\n".join(f"  {cell.name}: {error}" for cell, error in failed.items())
+            listed = "\n".join(f"  {name}: {error}" for name, error in failed.items())
             _tell(
                 console,
                 folder,

@@ -50,7 +50,7 @@ def summary_rows(results: Results) -> list[dict[str, Any]]:
             row |= _columns(metric, results.spread(variant, metric))
         row |= _columns(f"{results.primary} worst client", results.worst_client(variant))
         row |= _columns(f"{results.primary} sd over clients", results.client_deviation(variant))
-        row |= {"run_bytes": sent, "run_seconds": seconds}
+        row |= {"run_bytes": sent} | _columns("run_seconds", seconds)
         for share in SHARES:
             got = reach(results, variant, share)
             row |= {f"reach {share:.0%} {key}": value for key, value in asdict(got).items() if key != "seeds"}

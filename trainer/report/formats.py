@@ -72,10 +72,11 @@ def metric(value: float | None, name: str) -> str:
 
 
 def signed_metric(value: float | None, name: str) -> str:
-    """A difference of metric `name`: with its sign, and a digit more than the metric itself."""
+    """A difference of metric `name`: with its sign unless it rounds to 0, and a digit more than the metric itself."""
     if value is None or not math.isfinite(value):
         return MISSING
-    return f"{value:+.{3 if name.partition('/')[0] in _METRIC_UNITS else 4}f}"
+    digits = 3 if name.partition("/")[0] in _METRIC_UNITS else 4
+    return f"{value:+.{digits}f}" if round(value, digits) else f"{0:.{digits}f}"
 
 
 def p_value(value: float) -> str:

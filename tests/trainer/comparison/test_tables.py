@@ -65,7 +65,7 @@ def test_every_special_character_of_latex_is_set_as_itself() -> None:
 
 def test_latex_tables_are_balanced_and_every_row_has_every_column(made: Any) -> None:
     text = latex.tables(made.results, compare_pairs(made.results))
-    tabulars = re.findall(r"\\begin\{tabular\}\{(\w+)\}\n(.*?)\\end\{tabular\}", text, re.DOTALL)
+    tabulars = re.findall(r"\\begin\{tabular\}\{@\{\}(\w+)@\{\}\}\n(.*?)\\end\{tabular\}", text, re.DOTALL)
     assert len(tabulars) == 3
     for columns, body in tabulars:
         rows = [line for line in body.splitlines() if not re.fullmatch(r"\\\w+rule", line)]

@@ -74,3 +74,25 @@ def test_flops_are_in_decimal_units_and_a_dash_where_not_recorded():
         "3.00 T",
     ]
     assert formats.flops(None) == formats.MISSING
+
+
+@pytest.mark.parametrize(
+    ("value", "name", "text"),
+    [
+        (0.01234, "dice", "+0.0123"),
+        (-0.5, "psnr", "-0.500"),
+        (-1e-6, "dice", "0.0000"),
+        (0.0, "hd95/grey", "0.000"),
+        (None, "dice", "–"),  # noqa: RUF001
+        (float("nan"), "dice", "–"),  # noqa: RUF001
+    ],
+)
+def test_differences_have_a_sign_unless_they_round_to_none(value: float | None, name: str, text: str) -> None:
+    assert formats.signed_metric(value, name) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(1.0, "1"), (0.0683, "0.068"), (0.00048828, "0.00049"), (9e-5, "< 0.0001")]
+)
+def test_p_values_have_two_digits_and_a_floor(value: float, text: str) -> None:
+    assert formats.p_value(value) == text
