@@ -1,4 +1,4 @@
-"""`dcsfl-train`: run, compare, data, plan, audit, schemes. A user's mistake ends in a line that says what to do."""
+"""`dcsfl-train`: run, compare, data, plan, leakage, audit, schemes. A mistake ends in a line that says what to do."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from trainer.comparison.command import compare
 from trainer.config import Config, load
 from trainer.explain import explain
 from trainer.interruption import FAILED, terminated_as_interrupted
+from trainer.leakage.command import leakage
 from trainer.planning.command import plan
 from trainer.terminal import console, errors_in_a_line
 from trainer.transcript.command import audit
@@ -35,12 +36,14 @@ def main() -> None:
       dcsfl-train schemes                    encryption schemes, and whether they can run here
       dcsfl-train audit RUN_FOLDER           whether the parties' transcripts are whole, and tell the same
       dcsfl-train plan                       what each would cost on this machine, and which to choose
+      dcsfl-train leakage RUN_FOLDER         how well images are rebuilt from what crosses the cut, at every cut
     """
 
 
 main.add_command(compare)
 main.add_command(plan)
 main.add_command(audit)
+main.add_command(leakage)
 
 
 @main.command()
