@@ -72,31 +72,32 @@ class KnownHeadSearch(Attacker):
     """Searches the image whose activations are those seen, as the white-box attack of He, Zhang and Lee, ACSAC 2019.
 
     The loss is the mean squared error of activations, in units of their variance, plus the image's total variation.
-    It starts at the mean of its own images, and ends at their mean value and deviation: norms take an image's away.
+    It starts at what `first` makes of the activations. A step costs a fraction of a decoder's: it takes more of them.
     """
 
-    name = "head known, search"
-    knows = "the head's weights, images like the client's"
+    name = "head known, decoder, then search"
+    knows = KnownHeadDecoder.knows
 
-    LEARNING_RATE = 0.1
-    TOTAL_VARIATION = 0.1
+    LEARNING_RATE = 0.05
+    TOTAL_VARIATION = 0.05
+    STEPS = 4  # for one of a decoder
 
-    def __init__(self, head: Head, images: Tensor, effort: Effort) -> None:
+    def __init__(self, head: Head, first: Attacker, effort: Effort) -> None:
         self._head = copy.deepcopy(head).eval().requires_grad_(False)
-        self._images, self._effort = images, effort
+        self._first, self._steps = first, self.STEPS * effort.steps
 
     def reconstruct(self, h: Tensor) -> Tensor:
-        found = self._images.mean(0, keepdim=True).repeat(len(h), *([1] * (self._images.ndim - 1))).requires_grad_()
+        found = self._first.reconstruct(h).requires_grad_()
         optimiser = torch.optim.Adam([found], lr=self.LEARNING_RATE)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, self._effort.steps)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, self._steps)
         scale = h.var().clamp(min=1e-12)
-        for _ in range(self._effort.steps):
+        for _ in range(self._steps):
             loss = mse_loss(self._head(found)[0], h) / scale + self.TOTAL_VARIATION * _total_variation(found)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
             schedule.step()
-        return _scaled_as(self._images, found.detach())
+        return found.detach()
 
 
 class ShadowDecoder(Attacker):

@@ -18,7 +18,7 @@ from trainer.networks.split import Head
 
 WIDTH = 32
 BATCH = 8
-LEARNING_RATE = 2e-3
+LEARNING_RATE = 4e-3
 SHIFT = 4  # pixels an image is moved by, at most, before the attacker learns from it
 
 

@@ -138,9 +138,10 @@ class _Attacks:
         h_other = self._eavesdrop(cut, other, cut.trained).of_evaluated(self._end(other))
         self.shapes[cut.client_levels] = tuple(h.shape[1:])
         attack = partial(self._attack, cut.client_levels)
+        decoder = KnownHeadDecoder(head, own.images, sent, effort(0))
         return [
-            attack(usual, h, lambda: KnownHeadDecoder(head, own.images, sent, effort(0))),
-            attack(usual, h, lambda: KnownHeadSearch(head, own.images, effort(1))),
+            attack(usual, h, lambda: decoder),
+            attack(usual, h, lambda: KnownHeadSearch(head, decoder, effort(1))),
             attack(usual, h_first, lambda: FirstBatchDecoder(cut.initial.head, own.images, sent, effort(2))),
             attack(usual, h, lambda: shadow(SeededShadowDecoder, self._experiment.config.run.seed, 3)),
             attack(usual, h, lambda: shadow(ShadowDecoder, seed(4), 5)),

@@ -114,7 +114,7 @@ def test_a_reconstruction_depends_on_the_activations_alone(quick_config: Any, tr
         h, _ = head(experiment.data.clients[0].test.images)
     attackers = (
         lambda: KnownHeadDecoder(head, own.images, lambda h: h, effort),
-        lambda: KnownHeadSearch(head, own.images, effort),
+        lambda: KnownHeadSearch(head, KnownHeadDecoder(head, own.images, lambda h: h, effort), effort),
         lambda: ShadowDecoder(cut.initial, cut.trained.body, experiment.task, own, h, lambda h: h, effort),
     )
     for make in attackers:
@@ -196,7 +196,11 @@ def test_the_table_has_every_attacker_once_a_cut(cli: Any, trained: Any) -> None
     shown = cli("leakage", trained(), "--steps", "1", "--images", "1").stdout
     for name in ("client_levels 1", "client_levels 2", "client_levels 3"):
         assert shown.count(name) == 1
-    for attacker in ("head known, search", "first batch, decoder", "server alone, shadow from run.seed"):
+    for attacker in (
+        "head known, decoder, then search",
+        "first batch, decoder",
+        "server alone, shadow from run.seed",
+    ):
         assert shown.count(attacker) == 3
 
 
