@@ -1,4 +1,4 @@
-"""`dcsfl-train`: run, compare, data, plan, keys, audit, schemes. A mistake ends in a line that says what to do."""
+"""`dcsfl-train` and its commands. A user's mistake ends in a line that says what to do."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from trainer.config import Config, load
 from trainer.explain import explain
 from trainer.interruption import FAILED, terminated_as_interrupted
 from trainer.keys.commands import keys
+from trainer.leakage.command import leakage
 from trainer.planning.command import plan
 from trainer.terminal import console, errors_in_a_line
 from trainer.transcript.command import audit
@@ -37,6 +38,7 @@ def main() -> None:
       dcsfl-train keys                       the group's keys: one for all, or any t of n
       dcsfl-train audit RUN_FOLDER           whether the parties' transcripts are whole, and tell the same
       dcsfl-train plan                       what each would cost on this machine, and which to choose
+      dcsfl-train leakage RUN_FOLDER         how well images are rebuilt from what crosses the cut, at every cut
     """
 
 
@@ -44,6 +46,7 @@ main.add_command(compare)
 main.add_command(plan)
 main.add_command(keys)
 main.add_command(audit)
+main.add_command(leakage)
 
 
 @main.command()

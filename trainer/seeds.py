@@ -18,3 +18,6 @@ ORDER = int.from_bytes(b"order", "big")
 
 LAPLACE = int.from_bytes(b"laplace", "big")
 """Noise on the updates."""
+
+LEAKAGE = int.from_bytes(b"leakage", "big")
+"""What attackers on the cut draw: surrogates, decoders, the order of their images."""

@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
+from typing import BinaryIO
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -127,7 +128,7 @@ def css_colour(colour: str) -> str:
     return next((f"var({name})" for name, (light, _) in CSS_VARIABLES.items() if light == colour), colour)
 
 
-def save_png(figure: Figure, file: Path) -> None:
+def save_png(figure: Figure, file: Path | BinaryIO) -> None:
     """Write `figure` to `file` at 160 dots per inch, fewer where a side would pass Agg's limit of 2^16 pixels."""
     figure.savefig(file, format="png", dpi=min(160.0, 60_000 / max(figure.get_size_inches())))
 
