@@ -7,11 +7,10 @@ configuration back, so that a run folder alone repeats the run.
 from __future__ import annotations
 
 import difflib
-import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import (
@@ -26,6 +25,7 @@ from pydantic import (
 )
 
 from trainer.errors import ConfigError
+from trainer.yaml12 import load_yaml, yaml_text
 
 
 class _Section(BaseModel):
@@ -288,42 +288,6 @@ def _overridden(tree: dict[str, Any], overrides: Sequence[str]) -> Config:
         raise ConfigError("\n".join(_explain(problem) for problem in error.errors())) from None
 
 
-_YAML_1_1_ONLY = tuple(f"tag:yaml.org,2002:{kind}" for kind in ("bool", "float", "timestamp"))
-
-
-class _Yaml12Loader(yaml.SafeLoader):
-    """YAML 1.2's scalars: `off`, `on`, `yes`, `no` and 2026-01-31 are text, and 1e-4 is a number."""
-
-    yaml_implicit_resolvers: ClassVar = {  # type: ignore[misc]  # the stubs have it as an instance's
-        first: [entry for entry in entries if entry[0] not in _YAML_1_1_ONLY]
-        for first, entries in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-
-class _Yaml12Dumper(yaml.SafeDumper):
-    """Quotes text that YAML 1.1 or 1.2 would take for something else, so that either kind of reader agrees."""
-
-
-for _yaml in (_Yaml12Loader, _Yaml12Dumper):
-    _yaml.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$", re.IGNORECASE), "tTfF")
-    _yaml.add_implicit_resolver(
-        "tag:yaml.org,2002:float",
-        re.compile(r"^[-+]?(?:(?:\.[0-9]+|[0-9]+\.[0-9]*)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+|\.inf|\.nan)$"),
-        "-+.0123456789",
-    )
-
-
-def yaml_text(content: Any, *, flow: bool = False) -> str:
-    """`content`, of what JSON can hold, as YAML; all in one line of braces and brackets if `flow`."""
-    return yaml.dump(
-        content, Dumper=_Yaml12Dumper, sort_keys=False, allow_unicode=True, default_flow_style=flow, width=math.inf
-    )
-
-
-def _load_yaml(text: str) -> Any:
-    return yaml.load(text, _Yaml12Loader)
-
-
 def _read_yaml(file: Path) -> dict[str, Any]:
     try:
         text = file.read_text(encoding="utf-8")
@@ -336,7 +300,7 @@ def _read_yaml(file: Path) -> dict[str, Any]:
 
 def _parse_yaml(text: str, origin: str) -> dict[str, Any]:
     try:
-        loaded = _load_yaml(text)
+        loaded = load_yaml(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"{origin} is not valid YAML: {' '.join(str(error).split())}") from None
     if loaded is None:
@@ -351,7 +315,7 @@ def _parse_override(override: str) -> dict[str, Any]:
     if not equals or not path:
         raise ConfigError(f"override {override!r} is not of the form section.key=value, such as training.rounds=20")
     try:
-        value: Any = _load_yaml(text) if text else ""
+        value: Any = load_yaml(text) if text else ""
     except yaml.YAMLError:
         raise ConfigError(f"the value of override {override!r} is not valid YAML") from None
     for key in reversed(path.split(".")):

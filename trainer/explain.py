@@ -8,7 +8,8 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from trainer.config import Config, yaml_text
+from trainer.config import Config
+from trainer.yaml12 import yaml_text
 
 
 def explain(config: Config) -> str:

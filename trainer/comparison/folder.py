@@ -21,8 +21,9 @@ import yaml
 
 from trainer.comparison.errors import ComparisonError
 from trainer.comparison.plan import Cell, Plan, Variant
-from trainer.config import load, yaml_text
+from trainer.config import load
 from trainer.run_folder import RunFolder, environment, refuse_existing
+from trainer.yaml12 import yaml_text
 
 PREFIX = "compare-"
 PLAN, SHARED, RECORDS, LOCK = "comparison.yaml", "shared.yaml", "cells.json", ".lock"

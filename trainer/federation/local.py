@@ -16,7 +16,7 @@ import he_core
 from he_core import CostLedger, keystore
 from trainer import checkpoint
 from trainer.checkpoint import Snapshot
-from trainer.config import Config, yaml_text
+from trainer.config import Config
 from trainer.display import Display
 from trainer.errors import TrainerError
 from trainer.federation import job, kits
@@ -27,6 +27,7 @@ from trainer.methods import method_for
 from trainer.parties.keys import keys_of_clients
 from trainer.run_folder import METRICS, SUMMARY, RunFolder
 from trainer.transport.in_process import AGGREGATION
+from trainer.yaml12 import yaml_text
 
 CONNECT_SECONDS = 180.0
 POLL_SECONDS = 0.5
