@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from rich.markup import escape
 from rich.table import Table
 
@@ -98,9 +99,10 @@ def draw_sheet(found: Leakage, most: int) -> bytes:
             axes.set_axis_off()
             axes.set_title(caption, fontsize=5.5, loc="left", color=theme.INK, parse_math=False, pad=2)
     theme.place(figure, columns=columns, left=0.05, right=0.05, bottom=0.05, top=0.4, gap=0.06)
-    buffer = io.BytesIO()
-    theme.save_png(figure, buffer)
-    return buffer.getvalue()
+    coloured, grey = io.BytesIO(), io.BytesIO()
+    theme.save_png(figure, coloured)
+    Image.open(coloured).convert("L").save(grey, "PNG", optimize=True)  # nothing on it has a colour
+    return grey.getvalue()
 
 
 def _means(attack: Attack) -> tuple[str, str]:
