@@ -11,8 +11,8 @@ from he_core.errors import KeyFileError
 from he_core.verification import SESSION_BYTES
 from trainer.config import EncryptionConfig
 from trainer.errors import ConfigError
+from trainer.parties.key_folder import PASSPHRASE_VARIABLE
 
-PASSPHRASE_VARIABLE = "DCSFL_KEY_PASSPHRASE"
 SET_UP_ROUND = -1  # the ledger's row for what happens before round 0
 
 
