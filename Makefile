@@ -18,7 +18,7 @@ help:  ## list the tasks
 demo: $(VENV)/.demo  ## install, train the demo and write its report
 	$(BIN)/dcsfl-train run
 
-test: $(VENV)/.dev $(VENV)/.in-process lint types  ## install everything for development, lint, check types, run every test
+test: $(VENV)/.dev $(VENV)/.in-process $(VENV)/.flower lint types  ## install everything for development, lint, check types, run every test
 	$(BIN)/python -m pytest -q
 
 quick: $(VENV)/.dev  ## the tests that take seconds
@@ -64,11 +64,18 @@ $(VENV)/.in-process: $(VENV)/.dev
 	test ! -d $(VENV)/in-process || $(VENV)/in-process/bin/pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[test-engine]'
 	@touch $@
 
-# A peer that does not install here is left out of the comparison. Flower gets an environment of its own: it pins
-# versions that others here exclude.
-$(VENV)/.peers: $(VENV)/.dev
+# Flower gets an environment of its own, with the engine in it: it pins versions that others here exclude. Where it does
+# not install, its tests are skipped and it is left out of the comparison. A build folder of its own, for both
+# environments load the extension that they built.
+FLOWER_PIP := $(VENV)/flower/bin/pip install --quiet --disable-pip-version-check
+$(VENV)/.flower: $(VENV)/.tools pyproject.toml meson.build
+	-$(PYTHON) -m venv $(VENV)/flower && $(FLOWER_PIP) $(BUILD_TOOLS) flwr==1.42.0
+	-PATH=$(abspath $(VENV)/flower/bin):$$PATH $(FLOWER_PIP) --no-build-isolation -Cbuild-dir=build/flower -e .
+	@touch $@
+
+# A peer that does not install here is left out of the comparison.
+$(VENV)/.peers: $(VENV)/.dev $(VENV)/.flower
 	-$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[dev,peers]'
-	-$(PYTHON) -m venv $(VENV)/flower && $(VENV)/flower/bin/pip install --quiet --disable-pip-version-check flwr==1.42.0
 	@touch $@
 
 clean:  ## remove everything that was built

@@ -11,7 +11,7 @@ import pytest
 
 from he_core import keystore
 from trainer.keys.fingerprint import heard, spoken
-from trainer.parties.keys import PASSPHRASE_VARIABLE
+from trainer.parties.key_folder import PASSPHRASE_VARIABLE
 
 PLAIN = "encryption.scheme=plain"
 

@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from he_core import PublicBundle, SecretBundle, keystore
-from he_core.errors import SecretKeyRefusedError
+from he_core import PublicBundle, SecretBundle
 from he_core.verification import SESSION_BYTES
 from trainer.config import EncryptionConfig
 from trainer.errors import ConfigError
-from trainer.parties.keys import PASSPHRASE_VARIABLE
+from trainer.parties.key_folder import public_in, secret_in
 
 
 def hospital_key(config: EncryptionConfig) -> SecretBundle:
     """The secret bundle in `encryption.key_folder`. Raises ConfigError, and the engine's key file errors."""
-    return keystore.load_secret(_folder(config) / "secret.key", os.environ.get(PASSPHRASE_VARIABLE))
+    return secret_in(_folder(config))
 
 
 def server_key(config: EncryptionConfig) -> PublicBundle:
     """The public bundle there. Raises as `hospital_key`, and SecretKeyRefusedError where a secret one lies beside."""
-    folder = _folder(config)
-    if (folder / "secret.key").exists():
-        raise SecretKeyRefusedError("the aggregation server")
-    return keystore.load_public(folder / "public.key")
+    return public_in(_folder(config))
 
 
 def session_of(nonces: Sequence[bytes]) -> bytes:

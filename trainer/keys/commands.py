@@ -14,7 +14,8 @@ from trainer.errors import ConfigError
 from trainer.keys.ceremony import ceremony
 from trainer.keys.fingerprint import spoken
 from trainer.keys.passphrase import passphrase, passphrase_options
-from trainer.parties.keys import PUBLIC, SECRET, keep
+from trainer.parties.key_folder import PUBLIC, SECRET
+from trainer.parties.keys import keep
 from trainer.terminal import errors_in_a_line
 
 RETIRED = "retired"

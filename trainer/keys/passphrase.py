@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from trainer.errors import ConfigError
-from trainer.parties.keys import PASSPHRASE_VARIABLE
+from trainer.parties.key_folder import PASSPHRASE_VARIABLE
 
 
 def passphrase_options(command: Callable[..., Any]) -> Callable[..., Any]:

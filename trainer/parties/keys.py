@@ -14,9 +14,8 @@ from he_core.scheme import threshold_scheme
 from he_core.verification import SESSION_BYTES
 from trainer.config import EncryptionConfig
 from trainer.errors import ConfigError
+from trainer.parties.key_folder import PASSPHRASE_VARIABLE, PUBLIC, SECRET
 
-PASSPHRASE_VARIABLE = "DCSFL_KEY_PASSPHRASE"
-PUBLIC, SECRET = "public.key", "secret.key"
 SET_UP_ROUND = -1  # the ledger's row for what happens before round 0
 
 

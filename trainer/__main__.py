@@ -1,0 +1,20 @@
+"""`dcsfl-train`, and `python -m trainer`: says what to install where the trainer's libraries are missing.
+
+The package itself imports without them: what other frameworks take
+from `trainer.federation` needs the engine alone.
+"""
+
+from importlib.util import find_spec
+
+
+def main() -> None:
+    """Run the command line. Raises SystemExit."""
+    if find_spec("torch") is None:
+        raise SystemExit("dcsfl-train needs more than the engine: pip install 'dcsfl[train]'")
+    from trainer.cli import main as command
+
+    command()
+
+
+if __name__ == "__main__":
+    main()
