@@ -28,6 +28,7 @@ from he_core.errors import HeCoreError
 from he_core.keys import PublicBundle, SecretBundle
 from he_core.registry import create
 from he_core.scheme import Scheme, Trust
+from he_core.threshold import ShareHolder
 from he_core.verification import Verifier
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "PublicBundle",
     "Scheme",
     "SecretBundle",
+    "ShareHolder",
     "Trust",
     "Verifier",
     "create",

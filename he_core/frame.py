@@ -1,4 +1,4 @@
-"""The wire format, version 1: one binary frame per contribution or sum. Exact bytes in docs/wire-format.md.
+"""The wire format, version 1: one binary frame per contribution, sum or partial decryption (docs/wire-format.md).
 
 The parser trusts nothing: every length is checked against the bytes at hand before anything is read or
 allocated, every rejection has its own error class, and a rejected frame changes no state.
@@ -52,6 +52,7 @@ class Kind(enum.IntEnum):
 
     CONTRIBUTION = 1
     SUM = 2
+    PARTIAL = 3
 
 
 @dataclass(frozen=True)
@@ -177,7 +178,7 @@ def parse(data: bytes | memoryview, max_bytes: int = MAX_FRAME_BYTES) -> Frame:
         reserved,
     ) = _HEADER.unpack_from(view)
     if kind not in tuple(Kind):
-        raise FrameFieldError("kind", kind, "must be 1 (contribution) or 2 (sum)")
+        raise FrameFieldError("kind", kind, "must be 1 (contribution), 2 (sum) or 3 (partial decryption)")
     if reserved != 0:
         raise FrameFieldError("reserved", reserved, "must be 0")
     try:

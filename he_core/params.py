@@ -7,6 +7,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from math import prod
 from typing import Any, ClassVar, TypeVar
 
 from he_core.errors import ParameterError, UnknownNameError
@@ -19,6 +20,7 @@ FACTORING_STRENGTH = {2048: 112, 3072: 128, 7680: 192}
 LATTICE_MODULUS_BITS = {
     (2048, 128): 54, (2048, 192): 37, (2048, 256): 29,
     (4096, 128): 109, (4096, 192): 75, (4096, 256): 58,
+    (8192, 128): 218, (8192, 192): 152, (8192, 256): 118,
 }  # fmt: skip
 
 P = TypeVar("P", bound="SchemeParameters")
@@ -126,12 +128,20 @@ class RlweParameters(SchemeParameters):
 
     security_bits: 128, 192 or 256; decides the ring's degree (`LATTICE_MODULUS_BITS`).
     failure_bits: an aggregated vector decrypts wrongly with probability at most 2^-failure_bits, 64..128.
+    threshold, clients: any `threshold` of the group's `clients` decrypt together, 2 <= threshold <= clients <= 256;
+        both 0 where one key is shared by all.
     """
 
     security_bits: int = 128
     failure_bits: int = 64
+    threshold: int = 0
+    clients: int = 0
 
     scheme: ClassVar[str] = "rlwe"
+    MOST_CLIENTS: ClassVar[int] = 256
+    WIDE_PRIMES: ClassVar[tuple[int, int]] = (2**52 + 1 - 15 * 2**14, 2**52 + 1 - 42 * 2**14)
+    """Of a threshold group's key encapsulation: the two largest primes below 2^52 that are 1 mod 2^14, so that
+    their product, below 2^104, is within the table at degree 4,096 (128 bits) and 8,192 (192 and 256)."""
     MODULUS: ClassVar[int] = (
         63 * 2**44 + 1
     )  # prime; 1 mod 2N for both degrees, and q - 1 has every small power of two
@@ -143,6 +153,20 @@ class RlweParameters(SchemeParameters):
             raise ParameterError("failure_bits", self.failure_bits, "must be a whole number")
         if not 64 <= self.failure_bits <= 128:
             raise ParameterError("failure_bits", self.failure_bits, "must be in [64, 128]")
+        for name, value in (("threshold", self.threshold), ("clients", self.clients)):
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise ParameterError(name, value, "must be a whole number")
+        if (self.threshold, self.clients) != (0, 0):
+            if not 2 <= self.clients <= self.MOST_CLIENTS:
+                raise ParameterError("clients", self.clients, f"a threshold group has 2 to {self.MOST_CLIENTS}")
+            if not 2 <= self.threshold <= self.clients:
+                raise ParameterError(
+                    "threshold", self.threshold, f"must be in [2, clients={self.clients}], or 0 for a shared key"
+                )
+
+    def as_dict(self) -> dict[str, Any]:
+        # What a shared key does not have is not named: its digests are those of before there were thresholds.
+        return {name: value for name, value in asdict(self).items() if value or name not in ("threshold", "clients")}
 
     @classmethod
     def at_strength(cls, security_bits: int) -> RlweParameters:
@@ -152,6 +176,11 @@ class RlweParameters(SchemeParameters):
     def degree(self) -> int:
         """N: the smallest degree whose row allows a modulus of this size at the strength asked for."""
         return _degree(self.security_bits, self.MODULUS_BITS)
+
+    @property
+    def wide_degree(self) -> int:
+        """The degree of a threshold group's key encapsulation, likewise."""
+        return _degree(self.security_bits, prod(self.WIDE_PRIMES).bit_length())
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Any
 
+from he_core.arith.kernels import RlweKernels
 from he_core.errors import BackendUnavailableError, ParameterError, UnknownNameError
 from he_core.params import (
     BfvParameters,
@@ -174,19 +175,27 @@ def _own() -> list[Registration]:
 
         return Unquantised(parameters)
 
-    def rlwe_on_native(parameters: RlweParameters, threads: int) -> Scheme:
-        from he_core.arith import kernels
+    def rlwe(parameters: RlweParameters, backend: str, kernels: RlweKernels, threads: int) -> Scheme:
         from he_core.arith.ring import RingArithmetic
+
+        arithmetic = RingArithmetic(backend, kernels, threads)
+        if parameters.threshold:
+            from he_core.schemes.rlwe_threshold import ThresholdRlwe
+
+            return ThresholdRlwe(parameters, arithmetic)
         from he_core.schemes.rlwe import Rlwe
 
-        return Rlwe(parameters, RingArithmetic("native", kernels.native().rlwe, threads))
+        return Rlwe(parameters, arithmetic)
+
+    def rlwe_on_native(parameters: RlweParameters, threads: int) -> Scheme:
+        from he_core.arith import kernels
+
+        return rlwe(parameters, "native", kernels.native().rlwe, threads)
 
     def rlwe_on_numba(parameters: RlweParameters, threads: int) -> Scheme:
         from he_core.arith import kernels
-        from he_core.arith.ring import RingArithmetic
-        from he_core.schemes.rlwe import Rlwe
 
-        return Rlwe(parameters, RingArithmetic("numba", kernels.portable().rlwe, threads))
+        return rlwe(parameters, "numba", kernels.portable().rlwe, threads)
 
     def bfv_on_openfhe(parameters: BfvParameters, threads: int) -> Scheme:
         from he_core.arith.openfhe_backend.lattice import lattice

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import enum
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from he_core.codec import Codec, CodecShape
@@ -16,6 +17,7 @@ from he_core.errors import FrameFieldError, ParameterError, UnverifiableSchemeEr
 from he_core.keys import PublicBundle, PublicKey, SecretBundle, SecretKey
 from he_core.packing import Payload, Plaintext, Words
 from he_core.params import SchemeParameters
+from he_core.threshold_errors import NoThresholdError
 
 Ciphertext = Any
 """A scheme's ciphertext of a whole vector, in memory."""
@@ -165,3 +167,75 @@ class Scheme(ABC):
             raise ParameterError(
                 "key parameters", dict(bundle.parameters), f"the scheme is set to {self.parameters.as_dict()}"
             )
+
+
+@dataclass(frozen=True)
+class Deal:
+    """One client's part in making a threshold group's key. `repr` shows nothing of the shares.
+
+    public: its part of the public key. shares: what each holder is to get, its own among them, by holder.
+    """
+
+    public: bytes
+    shares: tuple[bytes, ...] = field(repr=False)
+
+
+class ThresholdScheme(Scheme):
+    """A scheme set to a threshold: its keys are made by all clients together, and any t of n decrypt together.
+
+    Holders are numbered from 0. No party ever has the secret key; a `SecretKey` here is one holder's share.
+    """
+
+    @property
+    @abstractmethod
+    def threshold(self) -> int:
+        """t: holders that it takes."""
+
+    @property
+    @abstractmethod
+    def holders(self) -> int:
+        """n: holders there are."""
+
+    @abstractmethod
+    def deal(self, public_seed: bytes) -> Deal:
+        """A fresh part of a key under `public_seed`, 32 bytes that no client chose alone, from OS entropy."""
+
+    @abstractmethod
+    def joint_key(self, public_seed: bytes, parts: Sequence[bytes]) -> PublicBundle:
+        """The group's public key from every client's `Deal.public`. Raises ParameterError."""
+
+    @abstractmethod
+    def joint_share(self, holder: int, shares: Sequence[bytes]) -> Mapping[str, bytes]:
+        """A holder's secret material, from what every client dealt to it. Raises ParameterError."""
+
+    @abstractmethod
+    def holder_of(self, key: SecretKey) -> int:
+        """Whose share `key` is."""
+
+    @abstractmethod
+    def check_serves(self, shape: CodecShape, round: int) -> None:
+        """Raise KeyUsedUpError where the flooding does not cover a partial decryption of `round`."""
+
+    @abstractmethod
+    def partial_decrypt(self, key: SecretKey, ciphertext: Ciphertext, holders: Sequence[int]) -> bytes:
+        """This holder's part in decrypting, together with the others of `holders`, noise included.
+
+        Safe to show to other clients, not to a server: t of them open the ciphertext.
+        """
+
+    @abstractmethod
+    def partial_bytes(self, shape: CodecShape) -> int:
+        """Exact length of a partial decryption."""
+
+    @abstractmethod
+    def combine(
+        self, key: PublicKey, ciphertext: Ciphertext, round: int, partials: Mapping[int, bytes], shape: CodecShape
+    ) -> Words:
+        """The plaintext words, from the parts of t holders by holder. Raises PartialsDoNotFitError."""
+
+
+def threshold_scheme(scheme: Scheme) -> ThresholdScheme:
+    """`scheme`, where it is set to a threshold. Raises NoThresholdError."""
+    if not isinstance(scheme, ThresholdScheme):
+        raise NoThresholdError(scheme.name)
+    return scheme

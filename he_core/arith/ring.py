@@ -20,9 +20,10 @@ SEED_BYTES = 32
 Q = RlweParameters.MODULUS
 
 # Domains keep the streams of one seed apart; the index counts polynomials.
-KEY_SECRET, KEY_ERRORS = 1, 2  # of a key pair's seed
+KEY_SECRET, KEY_ERRORS = 1, 2  # of a key pair's seed, or of a threshold client's part of it
 ONE_TIME_KEY, RANDOMISER, KEY_U_ERRORS, KEY_V_ERRORS, VALUE_ERRORS = 3, 4, 5, 6, 7  # of a message's seed
 ROUND_POLYNOMIALS, KEY_POLYNOMIAL = 8, 9  # of public seeds
+SHARING, FLOODING = 10, 11  # of a threshold client's seeds
 
 Polynomial = NDArray[np.uint64]
 """uint64[N], each in [0, q)."""
@@ -71,7 +72,7 @@ class RingArithmetic:
 
     def key_samples(self, seed: bytes, degree: int) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
         """s and e of a key pair: int8[N] each."""
-        return self._gaussian(seed, KEY_SECRET, degree), self._gaussian(seed, KEY_ERRORS, degree)
+        return self.gaussian(seed, KEY_SECRET, degree), self.gaussian(seed, KEY_ERRORS, degree)
 
     def key_product(self, a: Polynomial, secret: NDArray[np.int8], errors: NDArray[np.int8]) -> Polynomial:
         """a s + e from the transformed a; coefficients, not transformed."""
@@ -124,23 +125,37 @@ class RingArithmetic:
         kernels, degree = self._kernels, plan.degree
         packed = np.empty(plan.payload_bytes, np.uint8)
         u, v, values = _packed_parts(packed, plan)
-        key = self._gaussian(seed, ONE_TIME_KEY, degree)
-        masks = self._multiply(public, self.transform_small(self._gaussian(seed, RANDOMISER, degree)))
+        key = self.gaussian(seed, ONE_TIME_KEY, degree)
+        masks = self._multiply(public, self.transform_small(self.gaussian(seed, RANDOMISER, degree)))
         key_words = key.astype(np.int64).view(np.uint64) & np.uint64((1 << plan.key_plaintext_bits) - 1)
         for out, mask, domain, message, plaintext_bits, dropped_bits in (
             (u, masks[0], KEY_U_ERRORS, np.zeros_like(key_words), 0, plan.key_u_dropped_bits),
             (v, masks[1], KEY_V_ERRORS, key_words, plan.key_plaintext_bits, plan.key_v_dropped_bits),
         ):
             covered = np.empty_like(message)
-            errors = self._gaussian(seed, domain, degree)
+            errors = self.gaussian(seed, domain, degree)
             kernels.cover(covered, mask, errors, message, plaintext_bits, dropped_bits)
             kernels.pack_coefficients(out, covered, coefficient_width(dropped_bits))
+        self.encrypt_values(values, plan, key, polynomials, words, seed)
+        return PackedVector(plan, packed)
+
+    def encrypt_values(
+        self,
+        out: NDArray[np.uint8],
+        plan: RlwePlan,
+        key: NDArray[np.int8],
+        polynomials: PublicPolynomials,
+        words: NDArray[np.uint64],
+        seed: bytes,
+    ) -> None:
+        """Fill `out` with the values' part of a message under its one-time key. seed: this message's alone."""
+        kernels, degree = self._kernels, plan.degree
         factor = self.transform_small(key)
         polynomial_bytes = part_bytes(degree, plan.dropped_bits)
 
         def encrypt_slice(part: slice) -> None:
             kernels.encrypt_polynomials(
-                values[part.start * polynomial_bytes : part.stop * polynomial_bytes],
+                out[part.start * polynomial_bytes : part.stop * polynomial_bytes],
                 words[part.start * degree : part.stop * degree],
                 polynomials[part],
                 factor,
@@ -152,7 +167,6 @@ class RingArithmetic:
             )
 
         self._threads.split(plan.polynomial_count, encrypt_slice)
-        return PackedVector(plan, packed)
 
     def add(self, accumulator: RlweCiphertext, addend: RlweCiphertext) -> RlweCiphertext:
         """Coefficients are added as 64-bit words; the planner keeps K_max of them below 2^64."""
@@ -178,10 +192,15 @@ class RingArithmetic:
         self, secret: Polynomial, polynomials: PublicPolynomials, ciphertext: RlweCiphertext
     ) -> NDArray[np.uint64]:
         """uint64[plan.coefficient_count]: the words of a sum."""
-        kernels, plan = self._kernels, ciphertext.plan
         decoded = self._decoded(ciphertext)
-        factor = self.open_key(secret, decoded)
-        _, _, values = _decoded_parts(decoded.coefficients, plan)
+        _, _, values = _decoded_parts(decoded.coefficients, decoded.plan)
+        return self.decrypt_values(decoded.plan, self.open_key(secret, decoded), polynomials, values)
+
+    def decrypt_values(
+        self, plan: RlwePlan, factor: Polynomial, polynomials: PublicPolynomials, values: NDArray[np.uint64]
+    ) -> NDArray[np.uint64]:
+        """uint64[plan.coefficient_count]: the words of a sum's values' part. factor: the sum of keys, transformed."""
+        kernels = self._kernels
         words = np.empty(plan.coefficient_count, np.uint64)
         degree = plan.degree
 
@@ -234,6 +253,10 @@ class RingArithmetic:
         self._unpack(out, packed, dropped_bits, 0)
         return out
 
+    def reduce(self, sums: NDArray[np.uint64], dropped_bits: int) -> None:
+        """Bring unreduced sums of coefficients to their modulus, in place."""
+        self._kernels.reduce(sums, dropped_bits)
+
     def _unpack(self, out: NDArray[np.uint64], packed: NDArray[np.uint8], dropped_bits: int, first: int) -> None:
         limit = Q >> dropped_bits if dropped_bits else Q
         unpack_below(self._kernels, out, packed, coefficient_width(dropped_bits), limit, first)
@@ -243,7 +266,8 @@ class RingArithmetic:
             return self.parse(ciphertext.plan, ciphertext.packed)
         return ciphertext
 
-    def _gaussian(self, seed: bytes, domain: int, degree: int) -> NDArray[np.int8]:
+    def gaussian(self, seed: bytes, domain: int, degree: int) -> NDArray[np.int8]:
+        """Narrow samples of the first stream of a domain: int8[degree]."""
         out = np.empty(degree, np.int8)
         self._kernels.sample_gaussian(out, seed, domain, 0, "narrow")
         return out

@@ -37,7 +37,7 @@ _63 = np.uint64(63)
 
 
 @njit(cache=True, nogil=True)
-def _high(a: np.uint64, b: np.uint64) -> np.uint64:
+def high_word(a: np.uint64, b: np.uint64) -> np.uint64:
     """floor(a * b / 2^64), of four 32-bit products: numba has no 128-bit integers."""
     a_low, a_high = a & _LOW_HALF, a >> _HALF
     b_low, b_high = b & _LOW_HALF, b >> _HALF
@@ -46,7 +46,7 @@ def _high(a: np.uint64, b: np.uint64) -> np.uint64:
 
 
 @njit(cache=True, nogil=True)
-def _less_once(value: np.uint64, modulus: np.uint64) -> np.uint64:
+def less_once(value: np.uint64, modulus: np.uint64) -> np.uint64:
     """`value` in [0, 2 * modulus) brought to [0, modulus); modulus <= 2^62."""
     reduced = value - modulus
     return reduced + (modulus & (_ZERO - (reduced >> _TOP)))
@@ -69,7 +69,7 @@ def _forward_rows(rows: NDArray[np.uint64], factors: NDArray[np.uint64], quotien
                 first = 2 * group * half
                 for i in range(first, first + half):
                     left, right = rows[row, i], rows[row, i + half]
-                    turned = right * factor - _high(right, quotient) * _Q
+                    turned = right * factor - high_word(right, quotient) * _Q
                     # 2q more a level: below q + 12 * 2q at the end.
                     rows[row, i] = left + turned
                     rows[row, i + half] = left - turned + _TWICE_Q
@@ -77,7 +77,7 @@ def _forward_rows(rows: NDArray[np.uint64], factors: NDArray[np.uint64], quotien
             half //= 2
         for i in range(degree):
             value = rows[row, i]
-            rows[row, i] = _less_once(value - _high(value, _OVER_Q) * _Q, _Q)
+            rows[row, i] = less_once(value - high_word(value, _OVER_Q) * _Q, _Q)
 
 
 @njit(cache=True, nogil=True)
@@ -104,13 +104,13 @@ def _inverse_row(
                 difference = left - right + bound
                 # Doubles a level: below 2^12 * 2q < 2^63 at the end.
                 values[i] = left + right
-                values[i + half] = difference * factor - _high(difference, quotient) * _Q
+                values[i + half] = difference * factor - high_word(difference, quotient) * _Q
         bound += bound
         groups //= 2
         half *= 2
     for i in range(values.shape[0]):
         value = values[i]
-        values[i] = _less_once(value * scale - _high(value, scale_quotient) * _Q, _Q)
+        values[i] = less_once(value * scale - high_word(value, scale_quotient) * _Q, _Q)
 
 
 @njit(cache=True, nogil=True)
@@ -144,14 +144,14 @@ def _multiply_rows(
             # a * b + fold * q is 0 mod 2^64: its low half gives a carry unless low is 0, and the rest is below 2q.
             fold = low * _MINUS_INVERSE
             carry = (low | (_ZERO - low)) >> _TOP
-            out[row, i] = _high(a, b) + _high(fold, _Q) + carry
+            out[row, i] = high_word(a, b) + high_word(fold, _Q) + carry
         _inverse_row(out[row], factors, quotients, scale, scale_quotient)
 
 
 @njit(cache=True, nogil=True)
 def _by_63(value: np.uint64) -> np.uint64:
     """floor(value / 63), value < 2^58. As 63 * _OVER_63 = 2^64 + 47, the excess 47 * value / 2^64 is below 1."""
-    return _high(value, _OVER_63)
+    return high_word(value, _OVER_63)
 
 
 @njit(cache=True, nogil=True)
@@ -169,7 +169,7 @@ def _reduce_words(out: NDArray[np.uint64], words: NDArray[np.uint64], dropped_bi
     if dropped_bits == 0:
         for i in range(words.shape[0]):
             # The quotient is short by one at most.
-            out[i] = _less_once(words[i] - _high(words[i], _OVER_Q) * _Q, _Q)
+            out[i] = less_once(words[i] - high_word(words[i], _OVER_Q) * _Q, _Q)
     else:
         kept_bits = np.uint64(44 - dropped_bits)
         for i in range(words.shape[0]):
@@ -190,9 +190,9 @@ def _cover_words(
     for i in range(out.shape[0]):
         # Errors are -128 at least, so the sum with q is positive, and it is below 4q.
         total = mask[i] + np.uint64(np.int64(errors[i])) + words[i] * unit + half + _Q
-        covered = _less_once(_less_once(total, _TWICE_Q), _Q)
+        covered = less_once(less_once(total, _TWICE_Q), _Q)
         # q - 1 rounds to the modulus itself.
-        out[i] = _less_once(covered >> dropped_bits, modulus)
+        out[i] = less_once(covered >> dropped_bits, modulus)
 
 
 @njit(cache=True, nogil=True)
@@ -209,8 +209,8 @@ def _uncover_words(
 ) -> None:
     """As ring.h says; sums in [0, modulus)."""
     for i in range(out.shape[0]):
-        rounded = _less_once(mask[i] + half, _Q) >> dropped_bits
-        difference = _less_once(sums[i] + modulus - rounded, modulus)
+        rounded = less_once(mask[i] + half, _Q) >> dropped_bits
+        difference = less_once(sums[i] + modulus - rounded, modulus)
         out[i] = _by_63((difference + unit_half) >> unit_shift) & word_mask
 
 

@@ -104,7 +104,7 @@ class Rlwe(Scheme):
     def secret_key(self, bundle: SecretBundle) -> RlweSecretKey:
         public = self.public_key(bundle.public)
         _, b = self._public_material(bundle.public)
-        packed = _material(bundle.material, "s", self.parameters.degree)
+        packed = material_of(bundle.material, "s", self.parameters.degree)
         secret = np.frombuffer(packed, np.int8)
         a = public.polynomials[0]
         # The values are secret: the message shows none of them.
@@ -114,8 +114,8 @@ class Rlwe(Scheme):
 
     def _public_material(self, bundle: PublicBundle) -> tuple[bytes, NDArray[np.uint64]]:
         degree = self.parameters.degree
-        seed = _material(bundle.material, "a_seed", SEED_BYTES)
-        packed = _material(bundle.material, "b", degree * RlweParameters.MODULUS_BITS // 8)
+        seed = material_of(bundle.material, "a_seed", SEED_BYTES)
+        packed = material_of(bundle.material, "b", degree * RlweParameters.MODULUS_BITS // 8)
         try:
             return seed, self._arithmetic.unpack(np.frombuffer(packed, np.uint8), degree, 0)
         except CiphertextRangeError as error:
@@ -197,7 +197,8 @@ class _RoundPolynomials:
             return known[:count]
 
 
-def _material(material: Mapping[str, bytes], name: str, length: int) -> bytes:
+def material_of(material: Mapping[str, bytes], name: str, length: int) -> bytes:
+    """Key material of exactly `length` bytes. Raises ParameterError."""
     value = material.get(name, b"")
     if len(value) != length:
         raise ParameterError(f"key {name}", f"{len(value)} bytes", f"must be {length} bytes")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import google_crc32c
 import numpy as np
@@ -12,8 +13,20 @@ import pytest
 from numpy.typing import NDArray
 
 import he_core
-from he_core import Aggregator, Codec, CodecShape, Decryptor, Encryptor, Scheme, SecretBundle, frame, registry
+from he_core import (
+    Aggregator,
+    Codec,
+    CodecShape,
+    Decryptor,
+    Encryptor,
+    Scheme,
+    SecretBundle,
+    ShareHolder,
+    frame,
+    registry,
+)
 from he_core.packing import Reals
+from he_core.schemes.rlwe_threshold import ThresholdCiphertext, ThresholdRlwe
 
 QUICK_PARAMETERS: dict[str, dict[str, Any]] = {"paillier": {"modulus_bits": 2048}}
 """Parameters that keep a scheme's tests short; schemes not named here run with their defaults."""
@@ -96,6 +109,54 @@ class Engine:
             expected = np.average(np.stack(updates).astype(np.float64), axis=0, weights=chosen)
             step_of_mean = steps * codec.weight_reference / total
             assert np.all(np.abs(got - expected) <= step_of_mean)
+
+
+class ThresholdGroup:
+    """Keys of one ceremony, and sums under them."""
+
+    def __init__(self, threshold: int, holders: int, **parameters: int) -> None:
+        wanted = {"threshold": threshold, "clients": holders, **parameters}
+        self.scheme = cast(ThresholdRlwe, he_core.create("rlwe", parameters=wanted, threads=1))
+        seed = os.urandom(32)
+        self.deals = [self.scheme.deal(seed) for _ in range(holders)]
+        self.public = self.scheme.joint_key(seed, [deal.public for deal in self.deals])
+        self.bundles = [
+            SecretBundle(self.public, self.scheme.joint_share(j, [deal.shares[j] for deal in self.deals]))
+            for j in range(holders)
+        ]
+        self.keys = [self.scheme.secret_key(bundle) for bundle in self.bundles]
+
+    def sum(self, updates: list[np.ndarray], codec: Codec, *, round: int = 0) -> bytes:
+        key = self.scheme.public_key(self.public)
+        aggregator = Aggregator(self.scheme, key)
+        aggregator.open(round, codec.shape)
+        for client, update in enumerate(updates):
+            aggregator.add(Encryptor(self.scheme, key).encrypt(update, codec, round=round, client=client))
+        return aggregator.result()
+
+    def partials(self, total: bytes, holders: tuple[int, ...], codec: Codec, *, round: int = 0) -> list[bytes]:
+        entries = frame.parse(total).header.participants
+        return [
+            ShareHolder(self.scheme, self.keys[j]).partial(
+                total, codec, round=round, holders=holders, participants=entries, least_participants=1
+            )
+            for j in holders
+        ]
+
+    def ciphertext(self, total: bytes, codec: Codec) -> ThresholdCiphertext:
+        return self.scheme.parse(self.keys[0].public, frame.parse(total).payload, codec.shape)
+
+
+@pytest.fixture(scope="session")
+def threshold_group() -> type[ThresholdGroup]:
+    """`threshold_group(t, n)`: the keys of a new group."""
+    return ThresholdGroup
+
+
+@pytest.fixture(scope="session")
+def group() -> ThresholdGroup:
+    """Any 3 of 5."""
+    return ThresholdGroup(3, 5)
 
 
 def _make(scheme: str, backend: str) -> Engine:

@@ -68,7 +68,7 @@ class Survey:
         else:
             parameters = status.parameters.at_strength(self._security_bits)
         defaults = status.parameters().as_dict()
-        literal = {name: value for name, value in parameters.as_dict().items() if value != defaults[name]}
+        literal = {name: value for name, value in parameters.as_dict().items() if value != defaults.get(name)}
         known: dict[str, Any] = {"scheme": status.scheme, "backend": status.backend, "parameters": literal}
         if status.obstacle is not None:
             return Candidate(**known, obstacle=f"cannot run here: {status.obstacle}")
