@@ -321,6 +321,10 @@ class KeyFileError(KeyStoreError):
         self.path, self.reason = path, reason
 
 
+class WrongKeyFormatError(KeyFileError):
+    """A file of another kind, such as a public key's where a secret one's is due."""
+
+
 class PassphraseError(KeyFileError):
     """The passphrase is missing or wrong."""
 

@@ -21,24 +21,32 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
-from he_core.errors import KeyFileError, PassphraseError
+from he_core.errors import KeyFileError, PassphraseError, WrongKeyFormatError
 from he_core.keys import VERIFICATION_KEY_BYTES, PublicBundle, SecretBundle
 
 PUBLIC_FORMAT, SECRET_FORMAT = "dcsfl public key 1", "dcsfl secret key 1"
-MAX_KEY_FILE_BYTES = 1 << 22
+MAX_KEY_FILE_BYTES = 1 << 25  # a dealing to 256 members, in a ceremony, has 22 million
 VERIFICATION = "verification_key"
 SCRYPT_COST, SCRYPT_BLOCK, SCRYPT_LANES = 1 << 17, 8, 1
 
 
 def save_public(path: Path, bundle: PublicBundle) -> None:
     """Write a public bundle. Raises KeyFileError where `path` exists or cannot be written."""
-    _create(path, {"format": PUBLIC_FORMAT, **_public_document(bundle)}, mode=0o644)
+    create(path, {"format": PUBLIC_FORMAT, **_public_document(bundle)}, mode=0o644)
 
 
 def load_public(path: Path) -> PublicBundle:
     """Read a public bundle. Raises KeyFileError."""
-    document, _ = _read(path, PUBLIC_FORMAT)
+    document, _ = read(path, PUBLIC_FORMAT)
     return _public_bundle(path, document)
+
+
+def load_either(path: Path) -> tuple[PublicBundle, bool]:
+    """The public bundle in a public or a secret file, and whether it is a secret one. Raises KeyFileError."""
+    try:
+        return load_public(path), False
+    except WrongKeyFormatError:
+        return _public_bundle(path, read_secret(path, SECRET_FORMAT).get("public")), True
 
 
 def save_secret(path: Path, bundle: SecretBundle, passphrase: str | None = None) -> None:
@@ -47,35 +55,55 @@ def save_secret(path: Path, bundle: SecretBundle, passphrase: str | None = None)
     if bundle.verification_key is not None:
         material[VERIFICATION] = bundle.verification_key
     document = {"format": SECRET_FORMAT, "public": _public_document(bundle.public)}
+    save_sealed(path, document, material, passphrase, bound_to=bundle.public.key_id)
+
+
+def save_sealed(
+    path: Path, document: dict[str, Any], material: Mapping[str, bytes], passphrase: str | None, *, bound_to: bytes
+) -> None:
+    """Write `document` with secret `material`, sealed and bound to 32 public bytes if there is a passphrase; 0600."""
     if passphrase is None:
-        document["material"] = _encode(material)
+        document["material"] = encode(material)
     else:
         salt, nonce = os.urandom(16), os.urandom(12)
-        text = json.dumps(_encode(material)).encode()
-        sealed = AESGCM(_derive(passphrase, salt)).encrypt(nonce, text, bundle.public.key_id)
-        document["sealed"] = _encode({"salt": salt, "nonce": nonce, "ciphertext": sealed})
-    _create(path, document, mode=0o600)
+        text = json.dumps(encode(material)).encode()
+        sealed = AESGCM(_derive(passphrase, salt)).encrypt(nonce, text, bound_to)
+        document["sealed"] = encode({"salt": salt, "nonce": nonce, "ciphertext": sealed})
+    create(path, document, mode=0o600)
 
 
 def load_secret(path: Path, passphrase: str | None = None) -> SecretBundle:
     """Read a secret bundle. Raises KeyFileError, PassphraseError."""
-    document, mode = _read(path, SECRET_FORMAT)
+    document = read_secret(path, SECRET_FORMAT)
+    public = _public_bundle(path, document.get("public"))
+    return _secret_bundle(path, public, open_material(path, document, passphrase, bound_to=public.key_id))
+
+
+def read_secret(path: Path, expected_format: str) -> dict[str, Any]:
+    """The document of a file with secrets. Raises KeyFileError, also where others may touch it."""
+    document, mode = read(path, expected_format)
     if mode & 0o077:
         raise KeyFileError(path, f"mode {mode:04o} lets others read a secret key; run: chmod 600 {path}")
-    public = _public_bundle(path, document.get("public"))
+    return document
+
+
+def open_material(
+    path: Path, document: Mapping[str, Any], passphrase: str | None, *, bound_to: bytes
+) -> dict[str, bytes]:
+    """The secret material of such a document. Raises KeyFileError, PassphraseError."""
     if "material" in document:
-        return _secret_bundle(path, public, _decode(path, document["material"]))
+        return decode(path, document["material"])
     if passphrase is None:
         raise PassphraseError(path, "is sealed; give its passphrase")
-    sealed = _decode(path, document.get("sealed"))
+    sealed = decode(path, document.get("sealed"))
     if set(sealed) != {"salt", "nonce", "ciphertext"} or len(sealed["nonce"]) != 12:
         raise KeyFileError(path, "its sealed part is damaged")
     cipher = AESGCM(_derive(passphrase, sealed["salt"]))
     try:
-        material = cipher.decrypt(sealed["nonce"], sealed["ciphertext"], public.key_id)
+        material = cipher.decrypt(sealed["nonce"], sealed["ciphertext"], bound_to)
     except InvalidTag:
         raise PassphraseError(path, "wrong passphrase, or the file was altered") from None
-    return _secret_bundle(path, public, _decode(path, json.loads(material)))
+    return decode(path, json.loads(material))
 
 
 def _secret_bundle(path: Path, public: PublicBundle, material: dict[str, bytes]) -> SecretBundle:
@@ -93,7 +121,8 @@ def _derive(passphrase: str, salt: bytes) -> bytes:
     return kdf.derive(passphrase.encode(errors="surrogatepass"))
 
 
-def _create(path: Path, document: Mapping[str, Any], mode: int) -> None:
+def create(path: Path, document: Mapping[str, Any], mode: int) -> None:
+    """Write a new file. Raises KeyFileError where `path` exists or cannot be written; nothing is left then."""
     text = json.dumps(document, indent=1) + "\n"  # before the file exists: nothing is left behind if it fails
     try:
         # O_EXCL: an existing key is never overwritten; the mode holds from the first byte on.
@@ -112,7 +141,7 @@ def _create(path: Path, document: Mapping[str, Any], mode: int) -> None:
         raise KeyFileError(path, f"cannot be written: {error.strerror}") from None
 
 
-def _read(path: Path, expected_format: str) -> tuple[dict[str, Any], int]:
+def read(path: Path, expected_format: str) -> tuple[dict[str, Any], int]:
     """The document of a key file, and the mode of the very file it was read from."""
     try:
         with path.open("rb") as file:
@@ -129,7 +158,7 @@ def _read(path: Path, expected_format: str) -> tuple[dict[str, Any], int]:
     found = document.get("format") if isinstance(document, dict) else None
     if found != expected_format:
         shown = repr(found) if isinstance(found, str) else "of no known format"
-        raise KeyFileError(path, f"is not a {expected_format!r} file but {shown}")
+        raise WrongKeyFormatError(path, f"is not a {expected_format!r} file but {shown}")
     return document, mode
 
 
@@ -138,7 +167,7 @@ def _public_document(bundle: PublicBundle) -> dict[str, Any]:
         "scheme": bundle.scheme,
         "parameters": dict(bundle.parameters),
         "key_id": bundle.key_id.hex(),
-        "material": _encode(bundle.material),
+        "material": encode(bundle.material),
     }
 
 
@@ -148,7 +177,7 @@ def _public_bundle(path: Path, document: Any) -> PublicBundle:
     scheme, parameters = document.get("scheme"), document.get("parameters")
     if not isinstance(scheme, str) or not isinstance(parameters, dict):
         raise KeyFileError(path, "names no scheme and parameters")
-    bundle = PublicBundle(scheme, parameters, _decode(path, document.get("material")))
+    bundle = PublicBundle(scheme, parameters, decode(path, document.get("material")))
     try:
         key_id = bundle.key_id.hex()
     except RecursionError:  # parameters nested just less deeply than the JSON parser allows
@@ -158,14 +187,28 @@ def _public_bundle(path: Path, document: Any) -> PublicBundle:
     return bundle
 
 
-def _encode(material: Mapping[str, bytes]) -> dict[str, str]:
+def encode(material: Mapping[str, bytes]) -> dict[str, str]:
+    """Bytes by name as base64."""
     return {name: base64.b64encode(value).decode("ascii") for name, value in material.items()}
 
 
-def _decode(path: Path, encoded: Any) -> dict[str, bytes]:
+def decode(path: Path, encoded: Any) -> dict[str, bytes]:
+    """Undo `encode` on what a file held. Raises KeyFileError."""
     if not isinstance(encoded, dict) or not all(isinstance(value, str) for value in encoded.values()):
         raise KeyFileError(path, "its key material is damaged")
     try:
         return {name: base64.b64decode(value, validate=True) for name, value in encoded.items()}
     except (binascii.Error, ValueError):
         raise KeyFileError(path, "its key material is not base64") from None
+
+
+def retire(folder: Path, names: Mapping[str, Path]) -> None:
+    """Move files of `folder` aside: to the paths in `names`, which must not exist. Raises KeyFileError."""
+    for name, target in names.items():
+        if target.exists():
+            raise KeyFileError(target, "exists; keys are never overwritten")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            (folder / name).rename(target)
+        except OSError as error:
+            raise KeyFileError(folder / name, f"cannot be moved aside: {error.strerror}") from None

@@ -84,3 +84,7 @@ class PartialsDoNotFitError(ThresholdError):
             "damaged or of another key. Ask other holders"
         )
         self.holders = tuple(holders)
+
+
+class CeremonyError(HeCoreError):
+    """A message that does not belong to this ceremony, or a member that did not keep to it; no key was made."""

@@ -1,4 +1,4 @@
-"""`dcsfl-train`: run, compare, data, plan, audit, schemes. A user's mistake ends in a line that says what to do."""
+"""`dcsfl-train`: run, compare, data, plan, keys, audit, schemes. A user's mistake ends in a line on what to do."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from trainer.comparison.command import compare
 from trainer.config import Config, load
 from trainer.explain import explain
 from trainer.interruption import FAILED, terminated_as_interrupted
+from trainer.keys.commands import keys
 from trainer.planning.command import plan
 from trainer.terminal import console, errors_in_a_line
 from trainer.transcript.command import audit
@@ -34,6 +35,7 @@ def main() -> None:
       dcsfl-train compare                    methods beside each other, over several seeds, with tests and tables
       dcsfl-train schemes                    encryption schemes, and whether they can run here
       dcsfl-train audit RUN_FOLDER           whether the parties' transcripts are whole, and tell the same
+      dcsfl-train keys                       the group's keys: one for all, or any t of n
       dcsfl-train plan                       what each would cost on this machine, and which to choose
     """
 
@@ -41,6 +43,7 @@ def main() -> None:
 main.add_command(compare)
 main.add_command(plan)
 main.add_command(audit)
+main.add_command(keys)
 
 
 @main.command()

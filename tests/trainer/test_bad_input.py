@@ -238,9 +238,7 @@ def test_a_key_file_that_is_damaged_is_refused_by_name(keys: Path, refused: Refu
 def test_a_key_folder_that_cannot_be_made_is_refused(refused: Refused, tmp_path: Path) -> None:
     (tmp_path / "a file").write_text("")
     folder = tmp_path / "a file" / "keys"
-    assert f"encryption.key_folder={folder} cannot be made: Not a directory" in refused(
-        f"encryption.key_folder={folder}"
-    )
+    assert f"key folder {folder} cannot be made: Not a directory" in refused(f"encryption.key_folder={folder}")
 
 
 # --- training that cannot go on ------------------------------------------------------------------------------

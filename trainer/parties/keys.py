@@ -13,6 +13,7 @@ from trainer.config import EncryptionConfig
 from trainer.errors import ConfigError
 
 PASSPHRASE_VARIABLE = "DCSFL_KEY_PASSPHRASE"
+PUBLIC, SECRET = "public.key", "secret.key"
 SET_UP_ROUND = -1  # the ledger's row for what happens before round 0
 
 
@@ -26,7 +27,7 @@ def group_keys(scheme: Scheme, config: EncryptionConfig, ledger: CostLedger, *, 
         if config.key_folder is None:
             return scheme.generate_keys()
         passphrase = os.environ.get(PASSPHRASE_VARIABLE)
-        public, secret = config.key_folder / "public.key", config.key_folder / "secret.key"
+        public, secret = config.key_folder / PUBLIC, config.key_folder / SECRET
         if public.exists() != secret.exists():
             there, missing = (public, secret) if public.exists() else (secret, public)
             raise ConfigError(
@@ -39,7 +40,7 @@ def group_keys(scheme: Scheme, config: EncryptionConfig, ledger: CostLedger, *, 
                 raise ConfigError(f"{public} and {secret} are not a pair: their key ids differ")
             return bundle
         bundle = scheme.generate_keys()
-        _keep(bundle, public, secret, passphrase)
+        keep(bundle, config.key_folder, passphrase)
         return bundle
 
 
@@ -74,15 +75,15 @@ def group_verifier(
     return Verifier(keys.verification_key, secrets.token_bytes(SESSION_BYTES) if session is None else session)
 
 
-def _keep(bundle: SecretBundle, public: Path, secret: Path, passphrase: str | None) -> None:
-    """Write both files or neither."""
+def keep(bundle: SecretBundle, folder: Path, passphrase: str | None) -> None:
+    """Write both files into `folder`, or neither. Raises ConfigError, KeyFileError."""
     try:
-        secret.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"encryption.key_folder={secret.parent} cannot be made: {error.strerror}") from None
-    keystore.save_public(public, bundle.public)
+        raise ConfigError(f"key folder {folder} cannot be made: {error.strerror}") from None
+    keystore.save_public(folder / PUBLIC, bundle.public)
     try:
-        keystore.save_secret(secret, bundle, passphrase)
+        keystore.save_secret(folder / SECRET, bundle, passphrase)
     except KeyFileError:
-        public.unlink(missing_ok=True)
+        (folder / PUBLIC).unlink(missing_ok=True)
         raise
