@@ -10,6 +10,7 @@ import torch
 import he_core
 from he_core import CodecShape, CostLedger, Scheme, frame
 from he_core.codec import tag_count
+from he_core.scheme import threshold_scheme
 from trainer import participation
 from trainer.config import Config
 from trainer.data import FederatedData, load
@@ -58,6 +59,7 @@ class Experiment:
             verifies(scheme, encryption)
         data = data or load(config.data, config.training.task, config.run.seed)
         sites = len(method.training_sets(data))
+        config = _with_room_to_decrypt(config, scheme, sites)
         participation.check(config.method, sites)
         if scheme is not None:
             check_room(participation.asked_per_round(config.method, sites), config)
@@ -154,3 +156,22 @@ class Experiment:
                 for client in self.data.clients
             ],
         }
+
+
+def _with_room_to_decrypt(config: Config, scheme: Scheme | None, sites: int) -> Config:
+    """The configuration with rounds skipped that too few clients are left to decrypt. Raises ConfigError."""
+    if scheme is None or scheme.capabilities.trust is not he_core.Trust.THRESHOLD:
+        return config
+    threshold = threshold_scheme(scheme)
+    if config.federation.backend != "in-process":
+        raise ConfigError(
+            "encryption.parameters.threshold: decrypting together is for federation.backend=in-process so far"
+        )
+    if threshold.holders != sites:
+        raise ConfigError(
+            f"encryption.parameters.clients={threshold.holders}, but the data has {sites} sites: "
+            f"set encryption.parameters.clients={sites}"
+        )
+    needed = max(config.method.min_participants, threshold.threshold)
+    method = config.method.model_copy(update={"min_participants": needed})
+    return config.model_copy(update={"method": method})

@@ -144,7 +144,12 @@ def average_updates(parties: Parties, plan: RoundPlan, trained: Trained) -> Aver
     """
     plan, saturated = _close_sum(parties, plan.only(trained.losses))
     losses = {parties.site_names[client]: trained.losses[client] for client in plan.clients}
-    replies = parties.each(plan.receivers, partial(_received, parties, plan))
+    shared = parties.each(plan.clients, partial(_shared, parties, plan))
+    replies: dict[int, float | SumRefusedError] = {
+        client: refusal for client, refusal in shared.items() if refusal is not None
+    }
+    if not replies:
+        replies = parties.each(plan.receivers, partial(_received, parties, plan))
     steps = {client: reply for client, reply in replies.items() if isinstance(reply, float)}
     reasons = {parties.site_names[client]: str(replies[client]) for client in replies if client not in steps}
     if reasons:
@@ -173,6 +178,14 @@ def _close_sum(parties: Parties, plan: RoundPlan) -> tuple[RoundPlan, int]:
 
 def _contribute(parties: Parties, plan: RoundPlan, client: int) -> int:
     return parties.contribute(client, plan)
+
+
+def _shared(parties: Parties, plan: RoundPlan, client: int) -> SumRefusedError | None:
+    try:
+        parties.share(client, plan)
+    except SumRefusedError as refusal:
+        return refusal
+    return None
 
 
 def _received(parties: Parties, plan: RoundPlan, client: int) -> float | SumRefusedError:

@@ -14,12 +14,18 @@ from trainer.parties.messages import (
     EncryptedContribution,
     EncryptedSum,
     Message,
+    PartialAccepted,
+    PartialsRequest,
     RoundPlan,
+    SealedPartial,
+    SealedPartials,
     SumRequest,
 )
 from trainer.parties.state import PartyState
 from trainer.transcript.chain import content_digest
 from trainer.transcript.log import Transcript, identity, participants_fact
+
+MAX_PARTIAL_BYTES = 1 << 16  # of a sealed partial decryption: 16 KiB of coefficients at most, and what is around them
 
 
 class AggregationServer:
@@ -47,10 +53,13 @@ class AggregationServer:
         self.transcript = Transcript(self.name, **identity(scheme, public))
         self._aggregator = self._new_aggregator(last_round=-1)
         self._plan: RoundPlan | None = None
+        self._sealed: dict[int, bytes] = {}  # partial decryptions of the planned round, by client
         self._sum_frame: bytes | None = None  # of the planned round, once closed
         self._handlers: dict[type, Callable[[Any], Message]] = {
             EncryptedContribution: self._add,
             SumRequest: self._sum,
+            SealedPartial: self._keep_partial,
+            PartialsRequest: self._partials,
         }
 
     def open(self, plan: RoundPlan) -> None:
@@ -60,6 +69,7 @@ class AggregationServer:
         self._plan = plan
         self._sum_frame = None
         self.transcript.record("opened", round=plan.round, participants=participants_fact(plan.participants))
+        self._sealed = {}
 
     def handle(self, message: Message) -> Message:
         """Answer a client. Raises ProtocolError and the engine's FrameError and AggregationError."""
@@ -90,11 +100,21 @@ class AggregationServer:
         )
         return ContributionAccepted(participant.client, header.round)
 
+    def _keep_partial(self, message: SealedPartial) -> PartialAccepted:
+        self._check_receiver(message.client, message.round)
+        if message.client in self._sealed:
+            raise ProtocolError(f"client {message.client} has sent its part of round {message.round} already")
+        if len(message.sealed) > MAX_PARTIAL_BYTES:
+            raise ProtocolError(f"a part of {len(message.sealed):,} bytes; at most {MAX_PARTIAL_BYTES:,} are allowed")
+        self._sealed[message.client] = message.sealed
+        return PartialAccepted(message.client, message.round)
+
+    def _partials(self, message: PartialsRequest) -> SealedPartials:
+        self._check_receiver(message.client, message.round)
+        return SealedPartials(tuple(self._sealed[client] for client in sorted(self._sealed)))
+
     def _sum(self, message: SumRequest) -> EncryptedSum:
-        if self._plan is None or message.round != self._plan.round:
-            raise ProtocolError(f"there is no sum of round {message.round} here")
-        if message.client not in self._plan.receivers:
-            raise ProtocolError(f"client {message.client} takes no part in round {message.round}")
+        self._check_receiver(message.client, message.round)
         if self._sum_frame is None:
             self._sum_frame = self._aggregator.result()
             header = frame.parse(self._sum_frame).header
@@ -106,6 +126,12 @@ class AggregationServer:
                 sum=content_digest(self._sum_frame),
             )
         return EncryptedSum(self._sum_frame)
+
+    def _check_receiver(self, client: int, round: int) -> None:
+        if self._plan is None or round != self._plan.round:
+            raise ProtocolError(f"there is no sum of round {round} here")
+        if client not in self._plan.receivers:
+            raise ProtocolError(f"client {client} takes no part in round {round}")
 
     def _new_aggregator(self, last_round: int) -> Aggregator:
         return Aggregator(self._scheme, self._key, ledger=self._ledger, party=self.name, last_round=last_round)

@@ -17,6 +17,7 @@ from trainer.correction import Correction
 from trainer.errors import ProtocolError, TrainerError
 from trainer.networks.flatten import FlatLayout
 from trainer.parties.clipping import ClipLimits
+from trainer.parties.decrypting import DecryptingTogether
 from trainer.parties.messages import (
     ContributionAccepted,
     EncryptedContribution,
@@ -43,6 +44,7 @@ class EncryptedAveraging:
 
     body: where the client holds it too; then it is averaged, under encryption, like head and tail.
     reach: how far a weight may move in round 0, see `ClipLimits`.
+    together: where the key is a threshold group's: parts of the sum are exchanged before it is decrypted.
     verified: whether sums are; encryptor and decryptor have a verifier then.
     transcript: this client's.
     laplace_scale: of the noise added to every value of an update, 0 for none; drawn from `seed`, so that whoever
@@ -64,6 +66,7 @@ class EncryptedAveraging:
         seed: int,
         body: nn.Module | None = None,
         transcript: Transcript,
+        together: DecryptingTogether | None = None,
         verified: bool = False,
         laplace_scale: float = 0.0,
     ) -> None:
@@ -74,6 +77,7 @@ class EncryptedAveraging:
         self._correction = correction
         self._transport = transport
         self._seed = seed
+        self._together = together
         self._verified = verified
         self._laplace_scale = laplace_scale
         self._layout = FlatLayout.of(head, tail, body)
@@ -132,6 +136,14 @@ class EncryptedAveraging:
             raise ProtocolError(f"client {self._client} expected its contribution's receipt, got {reply}")
         return self._encryptor.saturated_values
 
+    def share(self, plan: RoundPlan) -> None:
+        """Where it takes several clients to decrypt, and this is one of them: send its part of the sum.
+
+        Raises the engine's FrameError and ThresholdError subclasses; nothing is sent then.
+        """
+        if self._together is not None and self._client in self._together.holders(plan):
+            self._together.share(self._fetch_sum(plan), self._codec(plan), plan)
+
     def receive(self, plan: RoundPlan) -> float:
         """Fetch the sum, decrypt and verify it; `adopt` does the rest.
 
@@ -139,11 +151,12 @@ class EncryptedAveraging:
         FrameError and VerificationError subclasses where it is not the sum of this plan's participants.
         """
         codec = self._codec(plan)
-        reply = self._transport.request(self._name, AGGREGATION, SumRequest(self._client, plan.round))
-        if not isinstance(reply, EncryptedSum):
-            raise ProtocolError(f"client {self._client} expected the sum of round {plan.round}, got {type(reply)}")
-        self._sum = plan.round, content_digest(reply.frame)
-        mean = self._decryptor.decrypt(reply.frame, codec, round=plan.round, participants=plan.participants)
+        frame = self._fetch_sum(plan)
+        self._sum = plan.round, content_digest(frame)
+        partials = [] if self._together is None else self._together.collect(plan)
+        mean = self._decryptor.decrypt(
+            frame, codec, round=plan.round, participants=plan.participants, partials=partials
+        )
         self._mean = plan.round, mean
         return max(codec.steps)
 
@@ -181,6 +194,13 @@ class EncryptedAveraging:
         self._limits.values = tuple(state.number("clip_limits"))
         self._global = self._layout.flatten(self._head, self._tail, self._body)
         self._mean = None
+
+    def _fetch_sum(self, plan: RoundPlan) -> bytes:
+        """The frame of the round's sum, from the aggregation server."""
+        reply = self._transport.request(self._name, AGGREGATION, SumRequest(self._client, plan.round))
+        if not isinstance(reply, EncryptedSum):
+            raise ProtocolError(f"client {self._client} expected the sum of round {plan.round}, got {type(reply)}")
+        return reply.frame
 
     def _laplace(self, round: int) -> NDArray[np.float32]:
         """The round's noise, a function of seed, client and round: a resumed run adds the same."""

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 
 import torch
 
-from he_core import CostLedger, Decryptor, Encryptor, Scheme, SecretBundle, Verifier
+from he_core import CostLedger, Decryptor, Encryptor, Scheme, SecretBundle, ShareHolder, Trust, Verifier
+from he_core.keys import SecretKey
+from he_core.scheme import threshold_scheme
 from trainer.config import Config, CorrectionConfig
 from trainer.correction import Correction
 from trainer.errors import ConfigError
@@ -16,6 +18,7 @@ from trainer.parties.arrangement import Arrangement
 from trainer.parties.averaging import EncryptedAveraging
 from trainer.parties.client import Client
 from trainer.parties.compute_server import ComputeServer
+from trainer.parties.decrypting import DecryptingTogether
 from trainer.parties.exchange import CLIENT_END, EXCHANGES, SERVER_END, CutExchange
 from trainer.parties.hospital import Hospital
 from trainer.parties.whole_client import WholeClient
@@ -99,6 +102,7 @@ def averaging(
         seed=config.run.seed,
         body=client.body,
         transcript=Transcript(client.name, **identity(scheme, keys.public), **session),
+        together=_together(scheme, keys, secret_key, transport, ledger, party),
         verified=verifier is not None,
         laplace_scale=config.method.laplace_scale,
     )
@@ -130,3 +134,16 @@ def _exchange(config: Config, client: int, end: int) -> CutExchange:
 
 def _local_steps(config: Config, images: int) -> int:
     return -(-images // config.training.batch_size) * config.training.local_epochs
+
+
+def _together(
+    scheme: Scheme, keys: SecretBundle, secret_key: SecretKey, transport: Transport, ledger: CostLedger, party: str
+) -> DecryptingTogether | None:
+    """The client's side of decrypting together; None where one key is shared by all."""
+    if scheme.capabilities.trust is not Trust.THRESHOLD:
+        return None
+    if keys.verification_key is None:
+        raise ConfigError("this share of a threshold group's key has no group secret: hold a new ceremony")
+    holder = ShareHolder(scheme, secret_key, ledger=ledger, party=party)
+    threshold = threshold_scheme(scheme).threshold
+    return DecryptingTogether(holder, threshold, keys.verification_key, keys.public.key_id, transport)

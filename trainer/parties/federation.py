@@ -55,6 +55,13 @@ class Parties(ABC):
         """Have the client encrypt its update and send it; how many values saturated."""
 
     @abstractmethod
+    def share(self, client: int, plan: RoundPlan) -> None:
+        """Where it takes several clients to decrypt: have the client send its part of the sum, if it is one of them.
+
+        Raises SumRefusedError.
+        """
+
+    @abstractmethod
     def receive(self, client: int, plan: RoundPlan) -> float:
         """Have the client fetch the sum, decrypt and verify it; the mean's quantisation step.
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 
-from he_core import CostLedger, Scheme, SecretBundle, Verifier, keystore
+from he_core import CostLedger, Scheme, SecretBundle, Trust, Verifier, keystore
+from he_core.ceremony import Proposal, Seat
 from he_core.errors import KeyFileError
+from he_core.scheme import threshold_scheme
 from he_core.verification import SESSION_BYTES
 from trainer.config import EncryptionConfig
 from trainer.errors import ConfigError
@@ -15,6 +18,29 @@ from trainer.errors import ConfigError
 PASSPHRASE_VARIABLE = "DCSFL_KEY_PASSPHRASE"
 PUBLIC, SECRET = "public.key", "secret.key"
 SET_UP_ROUND = -1  # the ledger's row for what happens before round 0
+
+
+def keys_of_clients(
+    scheme: Scheme, config: EncryptionConfig, ledger: CostLedger, site_names: Sequence[str]
+) -> tuple[SecretBundle, ...]:
+    """Every client's keys in a run of one process: the same pair, or the shares of a ceremony that is held here.
+
+    Raises as `group_keys`, and ConfigError for a folder of shares: each belongs to one client alone.
+    """
+    if scheme.capabilities.trust is not Trust.THRESHOLD:
+        return (group_keys(scheme, config, ledger, party=site_names[0]),) * len(site_names)
+    if config.key_folder is not None:
+        raise ConfigError(
+            f"encryption.key_folder={config.key_folder}: a run in one process holds its threshold ceremony itself; "
+            "leave the folder out"
+        )
+    with ledger.stage("keys", round=SET_UP_ROUND, party=site_names[0]):
+        threshold = threshold_scheme(scheme)
+        proposal = Proposal.fresh("run", site_names, threshold)
+        seats = [Seat.take(proposal, name, threshold) for name in site_names]
+        joinings = [seat.joining() for seat in seats]
+        dealings = [seat.dealing(joinings) for seat in seats]
+        return tuple(seat.finish(threshold, joinings, dealings) for seat in seats)
 
 
 def group_keys(scheme: Scheme, config: EncryptionConfig, ledger: CostLedger, *, party: str) -> SecretBundle:

@@ -108,6 +108,38 @@ class EncryptedSum:
     frame: bytes
 
 
+@dataclass(frozen=True)
+class SealedPartial:
+    """Client -> aggregation server: its part in decrypting the round's sum, sealed for the group's clients."""
+
+    client: int
+    round: int
+    sealed: bytes
+
+
+@dataclass(frozen=True)
+class PartialAccepted:
+    """Aggregation server -> client."""
+
+    client: int
+    round: int
+
+
+@dataclass(frozen=True)
+class PartialsRequest:
+    """Client -> aggregation server: all parts in decrypting the sum of a round."""
+
+    client: int
+    round: int
+
+
+@dataclass(frozen=True)
+class SealedPartials:
+    """Aggregation server -> client: those it was sent, in the order of their clients."""
+
+    sealed: tuple[bytes, ...]
+
+
 # --- client <-> client, in turn -----------------------------------------------------------------------------
 
 
@@ -182,6 +214,10 @@ Message = (
     | ContributionAccepted
     | SumRequest
     | EncryptedSum
+    | SealedPartial
+    | PartialAccepted
+    | PartialsRequest
+    | SealedPartials
     | PartsHandover
     | HandoverAccepted
 )

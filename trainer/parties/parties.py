@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,8 @@ from torch import Tensor
 
 from he_core import CostLedger, Scheme
 from he_core.errors import FrameError, VerificationError
+from he_core.threshold_errors import ThresholdError
+from he_core.verification import SESSION_BYTES
 from trainer.config import Config, CorrectionConfig
 from trainer.data.federated import SampleSet
 from trainer.errors import CheckpointError, ProtocolError, SumRefusedError
@@ -22,7 +25,7 @@ from trainer.parties.compute_server import ComputeServer
 from trainer.parties.federation import OnBatch, Parties, Result
 from trainer.parties.handover import Handover
 from trainer.parties.hospital import Hospital
-from trainer.parties.keys import group_keys, group_verifier
+from trainer.parties.keys import group_verifier, keys_of_clients
 from trainer.parties.messages import RoundPlan
 from trainer.parties.state import PartyState
 from trainer.tasks import Task
@@ -68,10 +71,16 @@ class InProcessParties(Parties):
     def contribute(self, client: int, plan: RoundPlan) -> int:
         return self.averaging(client).contribute(plan)
 
+    def share(self, client: int, plan: RoundPlan) -> None:
+        try:
+            self.averaging(client).share(plan)
+        except (FrameError, ThresholdError) as error:
+            raise SumRefusedError(str(error)) from None
+
     def receive(self, client: int, plan: RoundPlan) -> float:
         try:
             return self.averaging(client).receive(plan)
-        except (FrameError, VerificationError) as error:
+        except (FrameError, ThresholdError, VerificationError) as error:
             raise SumRefusedError(str(error)) from None
 
     def adopt(self, client: int, plan: RoundPlan) -> None:
@@ -213,15 +222,15 @@ def assemble(
         clients, compute, None, transport, training_sets, test_sets, site_names, config.run.seed
     )
     if scheme is not None:
-        keys = group_keys(scheme, config.encryption, ledger, party=site_names[0])
-        verifier = group_verifier(keys, scheme, config.encryption)
-        for client in clients:
+        keys = keys_of_clients(scheme, config.encryption, ledger, site_names)
+        session = secrets.token_bytes(SESSION_BYTES)
+        for client, own in zip(clients, keys, strict=True):
             client.averaging = averaging(
                 config,
                 client,
                 scheme,
-                keys,
-                verifier,
+                own,
+                group_verifier(own, scheme, config.encryption, session),
                 correction,
                 transport,
                 parties.training_images,
@@ -229,6 +238,6 @@ def assemble(
                 site_names[client.index],
             )
         size = parties.averaging(0).field_count
-        parties.aggregation = AggregationServer(scheme, keys.public, config.encryption, size, ledger)
+        parties.aggregation = AggregationServer(scheme, keys[0].public, config.encryption, size, ledger)
         handlers[AGGREGATION] = parties.aggregation.handle
     return parties

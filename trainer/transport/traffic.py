@@ -55,4 +55,6 @@ def payload_bytes(message: Any) -> int:
             total += value.nbytes
         elif isinstance(value, bytes):
             total += len(value)
+        elif isinstance(value, tuple):
+            total += sum(len(part) for part in value if isinstance(part, bytes))
     return total

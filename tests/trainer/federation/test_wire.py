@@ -25,6 +25,7 @@ EXAMPLES = (
     BodyActivations(QuantisedTensor(torch.arange(8, dtype=torch.int8).reshape(1, 2, 4), torch.tensor([0.5, 2.0]))),
     messages.EncryptedContribution(bytes(range(256))),
     messages.SumRequest(3, 9),
+    messages.SealedPartials((b"one", b"", b"three")),
     commands.Contribute(PLAN),
     commands.HospitalJoined(
         "Ålesund", "one line", ("a", ""), 5, 2, 1, (96, 96), ("background", "tumour"), "ab" * 32, b"n" * 16
