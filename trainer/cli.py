@@ -37,7 +37,6 @@ def main() -> None:
       dcsfl-train schemes                    encryption schemes, and whether they can run here
       dcsfl-train keys                       the group's keys: one for all, or any t of n
       dcsfl-train audit RUN_FOLDER           whether the parties' transcripts are whole, and tell the same
-      dcsfl-train keys                       the group's keys: one for all, or any t of n
       dcsfl-train plan                       what each would cost on this machine, and which to choose
       dcsfl-train leakage RUN_FOLDER         how well images are rebuilt from what crosses the cut, at every cut
     """

@@ -70,7 +70,6 @@ class AggregationServer:
         self._sum_frame = None
         self._sealed = {}
         self.transcript.record("opened", round=plan.round, participants=participants_fact(plan.participants))
-        self._sealed = {}
 
     def handle(self, message: Message) -> Message:
         """Answer a client. Raises ProtocolError and the engine's FrameError and AggregationError."""

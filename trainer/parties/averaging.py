@@ -71,7 +71,6 @@ class EncryptedAveraging:
         body: nn.Module | None = None,
         together: DecryptingTogether | None = None,
         transcript: Transcript,
-        together: DecryptingTogether | None = None,
         verified: bool = False,
         laplace_scale: float = 0.0,
     ) -> None:

@@ -102,7 +102,6 @@ def averaging(
         body=client.body,
         together=decrypting_together(scheme, keys, transport, ledger, party),
         transcript=Transcript(client.name, **identity(scheme, keys.public), **session),
-        together=_together(scheme, keys, secret_key, transport, ledger, party),
         verified=verifier is not None,
         laplace_scale=config.method.laplace_scale,
     )
@@ -147,16 +146,3 @@ def _exchange(config: Config, client: int, end: int) -> CutExchange:
 
 def _local_steps(config: Config, images: int) -> int:
     return -(-images // config.training.batch_size) * config.training.local_epochs
-
-
-def _together(
-    scheme: Scheme, keys: SecretBundle, secret_key: SecretKey, transport: Transport, ledger: CostLedger, party: str
-) -> DecryptingTogether | None:
-    """The client's side of decrypting together; None where one key is shared by all."""
-    if scheme.capabilities.trust is not Trust.THRESHOLD:
-        return None
-    if keys.verification_key is None:
-        raise ConfigError("this share of a threshold group's key has no group secret: hold a new ceremony")
-    holder = ShareHolder(scheme, secret_key, ledger=ledger, party=party)
-    threshold = threshold_scheme(scheme).threshold
-    return DecryptingTogether(holder, threshold, keys.verification_key, keys.public.key_id, transport)
