@@ -5,8 +5,9 @@ to delta * sum(k) + e; what e is depends on s, and a partial decryption must not
 2012; Mouchet, Bertrand, Hubaux, J. Cryptology 36(2), 2023). Every holder of the set T adds noise uniform on [-2^b,
 2^b) to each coefficient of lambda_j s_j u; the Lagrange factor comes first, so the noise is not multiplied.
 
-*The bound E.* e = e_p * sum(r) + sum(e2) - s * (sum(e1) + what rounding u took) + K roundings of delta * k. Norms of
-s and e_p are at most n times those of one Gaussian, sqrt(1.5 N') sigma (Banaszczyk 1993, Lemma 1.5); given them, e is
+*The bound E.* e = e_p * sum(r) + sum(e2) - s * (sum(e1) + what rounding u took) + K roundings of delta * k. s and e_p
+are sums of n Gaussians, sub-Gaussian with n sigma^2, so each has a norm squared of at most 1.5 N' n sigma^2 but for a
+probability under 2^-139 (Hsu, Kakade, Zhang, Electron. Commun. Probab. 17, 2012, theorem 2.1); given them, e is
 sub-Gaussian in the clients' draws as in `he_core.planner`. What rounding takes away from v is not in E: v before
 rounding is itself a ciphertext that may be known, so nothing of its rounding has to be hidden.
 
@@ -109,7 +110,7 @@ def _plan(parameters: RlweParameters, k_max: int) -> FloodingPlan:
 
 def _noise_bound(degree: int, key_degree: int, k_max: int, clients: int, tail_bits: float) -> float:
     """What no coefficient of e exceeds, but with probability 2^-tail_bits."""
-    norm = clients * NARROW * math.sqrt(NORM_FACTOR * degree)
+    norm = NARROW * math.sqrt(NORM_FACTOR * degree * clients)
     u_unit = WIDE_MODULUS / 2.0**U_BITS
     variance = k_max * (2 * (NARROW * norm) ** 2 + NARROW**2 + u_unit**2 / 12 * norm**2)
     # Means of u's rounding, and the rounding when u is scaled back, meet s by Cauchy and Schwarz.
