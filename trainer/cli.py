@@ -14,6 +14,7 @@ import he_core
 from trainer.comparison.command import compare
 from trainer.config import Config, load
 from trainer.explain import explain
+from trainer.federation.command import submit
 from trainer.interruption import FAILED, terminated_as_interrupted
 from trainer.keys.commands import keys
 from trainer.leakage.command import leakage
@@ -38,6 +39,7 @@ def main() -> None:
       dcsfl-train keys                       the group's keys: one for all, or any t of n
       dcsfl-train audit RUN_FOLDER           whether the parties' transcripts are whole, and tell the same
       dcsfl-train plan                       what each would cost on this machine, and which to choose
+      dcsfl-train submit                     the same run across machines, under NVIDIA FLARE (docs/federation.md)
       dcsfl-train leakage RUN_FOLDER         how well images are rebuilt from what crosses the cut, at every cut
     """
 
@@ -47,6 +49,7 @@ main.add_command(plan)
 main.add_command(keys)
 main.add_command(audit)
 main.add_command(leakage)
+main.add_command(submit)
 
 
 @main.command()

@@ -16,6 +16,7 @@ PROJECT = "dcsfl"
 ADMIN = "admin@dcsfl.org"
 ORGANISATION = "dcsfl"
 SERVER = "server"
+SHARED_STORE = "/tmp/nvflare/"
 
 
 class ProvisioningError(TrainerError):
@@ -64,7 +65,16 @@ def provision(workspace: Path, sites: Sequence[str], port: int) -> Path:
     kits = workspace / PROJECT / "prod_00"
     if made.returncode or not (kits / SERVER / "startup").is_dir():
         raise ProvisioningError(f"FLARE made no startup kits: {(made.stderr or made.stdout).strip()[-500:]}")
+    _keep_jobs_apart(kits / SERVER)
     return kits
+
+
+def _keep_jobs_apart(kit: Path) -> None:
+    """Have the server keep its jobs in its own kit: by default all servers of a machine share one store in /tmp,
+    and one takes another's jobs."""
+    for resources in (kit / "local").glob("resources.json*"):
+        text = resources.read_text(encoding="utf-8")
+        resources.write_text(text.replace(SHARED_STORE, str(kit / "store") + "/"), encoding="utf-8")
 
 
 def free_port() -> int:
