@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import psutil
 
 from trainer.errors import TrainerError
 from trainer.federation.kits import ORGANISATION, SERVER
@@ -62,19 +63,21 @@ class SiteProcesses:
     def kill(self, site: str) -> None:
         """End the site's process and its job's at once, as a power failure would."""
         process = self._running.pop(site)
-        _signal(process, signal.SIGKILL)
+        process.kill()
+        _kill_all_of(self._kits / site)
         process.wait()
 
     def stop(self) -> None:
         """End all: asked first, then made to."""
         for process in self._running.values():
-            _signal(process, signal.SIGTERM)
+            process.terminate()
         deadline = time.monotonic() + GRACE_SECONDS
         for process in self._running.values():
             with suppress(subprocess.TimeoutExpired):
                 process.wait(max(0.1, deadline - time.monotonic()))
-            _signal(process, signal.SIGKILL)  # the job's own process, too
+            process.kill()
             process.wait()
+        _kill_all_of(self._kits)
         self._running.clear()
 
 
@@ -90,8 +93,12 @@ def started(kits: Path, sites: Sequence[str]) -> Iterator[SiteProcesses]:
         processes.stop()
 
 
-def _signal(process: subprocess.Popen[bytes], number: int) -> None:
-    try:
-        os.killpg(process.pid, number)
-    except ProcessLookupError:
-        return
+def _kill_all_of(kits: Path) -> None:
+    """End what was started with a kit below `kits`.
+
+    Above all the processes of its jobs: they are in sessions of their own, and would wait for a server that is gone.
+    """
+    for process in psutil.process_iter(["cmdline"]):
+        if any(argument.startswith(str(kits)) for argument in process.info["cmdline"] or ()):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()

@@ -76,13 +76,21 @@ def test_every_party_ran_in_a_process_of_its_own_over_mutual_tls(run):
     )
 
 
-def test_no_process_is_left(run):
-    mine = str(run)
+def left_over(folder: Path) -> list[str]:
+    """Command lines of processes that were started with something in `folder`."""
+    found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            assert mine not in (process / "cmdline").read_text(errors="replace") or int(process.name) == os.getpid()
+            command = (process / "cmdline").read_text(errors="replace")
         except OSError:
             continue
+        if str(folder) in command and int(process.name) != os.getpid():
+            found.append(command)
+    return found
+
+
+def test_no_process_is_left(run):
+    assert left_over(run) == []
 
 
 def test_a_hospital_whose_process_is_killed_is_left_out_and_the_run_ends(tmp_path, monkeypatch):
@@ -107,6 +115,7 @@ def test_a_hospital_whose_process_is_killed_is_left_out_and_the_run_ends(tmp_pat
     killer.start()
     start(tmp_path / "run", "federation.backend=flare", "training.rounds=6", "federation.deadline=60")
     killer.join()
+    assert left_over(tmp_path) == []
     rows = RunFolder(tmp_path / "run").rows(METRICS)
     assert len(rows) == 6
     assert rows[0]["took_part"]["hospital-2"] == 1
