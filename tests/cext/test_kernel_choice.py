@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from he_core.arith import codec_numba, coefficients_numba, fields_numba, rlwe_numba
+from he_core.arith import checksum_numba, codec_numba, coefficients_numba, fields_numba, rlwe_numba
 from he_core.arith.kernels import KERNELS, Kernels, choose_kernels
 
 
@@ -17,13 +17,13 @@ def test_without_the_extension_every_kernel_is_numbas_and_one_warning_says_so(
     monkeypatch.setitem(sys.modules, "he_core._native", None)
     with pytest.warns(RuntimeWarning, match="_native is not built: the engine runs on gmpy2 and numba") as caught:
         kernels = choose_kernels()
-    assert kernels == Kernels("numba", fields_numba, coefficients_numba, codec_numba, rlwe_numba)
+    assert kernels == Kernels("numba", fields_numba, coefficients_numba, checksum_numba, codec_numba, rlwe_numba)
     assert len(caught) == 1
 
 
 def test_with_the_extension_every_kernel_is_its() -> None:
     native = pytest.importorskip("he_core._native", reason="installed without a C compiler", exc_type=ImportError)
-    assert choose_kernels() == KERNELS == Kernels(native.target(), native, native, native, native)
+    assert choose_kernels() == KERNELS == Kernels(native.target(), native, native, native, native, native)
 
 
 def test_an_extension_that_is_there_but_does_not_load_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
