@@ -59,7 +59,7 @@ def parts(version: str, targets: list[str]) -> list[Part]:
     found = [Part((*OURS, "bench_trainer.py"), targets[0], selection)]
     if version == FULL:
         found.append(Part(("bench_stages.py",), targets[0]))
-        found.append(Part(("bench_threads.py", "bench_worker.py", "bench_plan.py"), targets[0]))
+        found.append(Part(("bench_threads.py", "bench_worker.py", "bench_plan.py", "bench_threshold.py"), targets[0]))
         both = ("bench_rounds.py", "bench_stages.py")
         found += [Part(both, target, names=f"not ({OTHERS})") for target in targets[1:]]
     peers = sorted(file.name for file in (ROOT / "bench").glob("bench_peer_*.py"))
