@@ -230,7 +230,15 @@ class RemoteParties(Parties):
         self._command_all(Keep(round, links))
 
     def restore(self, round: int) -> None:
-        self._command_all(Restore(round))
+        """A hospital that has no checkpoint of `round` has missed results: it must not go on from older weights."""
+
+        def back(client: int) -> None:
+            with _noting(client, self._behind):
+                self._ask(client, Restore(round), Done)
+
+        self.each(range(len(self.site_names)), back)
+        if self._aggregates:
+            self._ask_server(Restore(round), Done)
 
     # --- asking
 

@@ -11,6 +11,7 @@ from trainer import checkpoint
 from trainer.errors import CheckpointError
 from trainer.federation.commands import Restore
 from trainer.federation.vocabulary import VOCABULARY
+from trainer.run_folder import METRICS, RunFolder
 from trainer.transport.in_process import COMPUTE
 
 
@@ -69,3 +70,16 @@ def test_a_site_without_the_round_says_so_and_changes_nothing(wired):
     assert reply.kind == "CheckpointError"
     assert "round-0007" in reply.reason
     assert_equal(states(fed), before)
+
+
+def test_a_hospital_that_lacks_the_round_is_left_out_of_the_resumed_run(wired):
+    fed = wired("training.rounds=2", "method.min_participants=2")
+    fed.run()
+    for checkpoint_folder in (fed.folder / "client-1" / "checkpoints").glob("round-0001"):
+        shutil.rmtree(checkpoint_folder)
+    go_on(fed, 3)
+    rows = RunFolder(fed.folder / "run").rows(METRICS)
+    assert [sum(row["took_part"].values()) for row in rows] == [3, 3, 2]
+    assert rows[-1]["took_part"]["hospital-2"] == 0
+    for client in (0, 2):
+        assert checkpoint.read(fed.folder / f"client-{client}" / "checkpoints" / "final").round == 2
