@@ -278,3 +278,27 @@ def test_a_hospital_that_is_gone_is_noticed_while_it_trains(wired, monkeypatch):
     assert time.monotonic() - start < 30
     rows = RunFolder(fed.folder / "run").rows(METRICS)
     assert [row["took_part"]["hospital-3"] for row in rows] == [1, 0]
+
+
+def test_a_site_that_cannot_write_its_checkpoint_says_so_and_the_run_goes_on(wired):
+    fed = wired("training.rounds=2")
+    (fed.folder / "client-1" / "checkpoints").write_text("a file where a folder must be")
+    fed.run()
+    log = (fed.folder / "run" / "run.log").read_text() if (fed.folder / "run" / "run.log").exists() else ""
+    rows = RunFolder(fed.folder / "run").rows(METRICS)
+    assert [sum(row["took_part"].values()) for row in rows] == [3, 3], log
+    assert checkpoint.read(fed.folder / "client-0" / "checkpoints" / "final").round == 1
+    reply = answer(fed, "client-1", COMPUTE, commands.Keep(1, ("latest",)))
+    assert reply.kind == "CheckpointError"
+    assert "cannot write checkpoint" in reply.reason
+
+
+def test_clocks_that_jump_change_nothing(wired, tmp_path_factory, monkeypatch):
+    fed = wired("training.rounds=2")
+    source = random.Random(8)
+    monkeypatch.setattr(time, "time", lambda: source.uniform(0, 4e9))
+    fed.run()
+    monkeypatch.undo()
+    undisturbed = type(fed)(tmp_path_factory.mktemp("undisturbed"), ("training.rounds=2",))
+    undisturbed.run()
+    assert equal(weights(fed, 0), weights(undisturbed, 0))
