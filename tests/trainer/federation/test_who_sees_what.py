@@ -75,7 +75,7 @@ def test_the_aggregation_server_is_sent_commands_frames_and_requests_and_holds_n
         if receiver == AGGREGATION
     }
     assert kinds == {
-        "Join", "Start", "OpenSum", "EncryptedContribution", "SumRequest", "Keep", "ReportCosts",
+        "Join", "Start", "OpenTranscript", "OpenSum", "EncryptedContribution", "SumRequest", "Keep", "ReportCosts",
     }  # fmt: skip
     assert sorted(path.name for path in (recorded.folder / AGGREGATION / "keys").iterdir()) == ["public.key"]
 
