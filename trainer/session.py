@@ -21,6 +21,7 @@ from trainer.errors import ConfigError, RoundRefusedError, RunFolderError, Train
 from trainer.events import EventWriter, NoEvents, TensorBoardEvents
 from trainer.experiment import Experiment
 from trainer.interruption import FAILED, INTERRUPTED
+from trainer.methods.options import check_federates
 from trainer.rounds import Run
 from trainer.run_folder import DATA, RunFolder, environment, flatten, new_path, refuse_existing
 
@@ -118,11 +119,7 @@ def _training(
         return Run(experiment, folder, display, events)
     if find_spec("nvflare") is None:
         raise ConfigError("federation.backend=flare needs NVIDIA FLARE: pip install 'dcsfl[flare]'")
-    if not experiment.method.federates:
-        raise ConfigError(
-            f"method.name={experiment.method.name} judges models on other hospitals' images, or trains on them: it "
-            "cannot run where images stay. Run it with federation.backend=in-process"
-        )
+    check_federates(experiment.method)
     from trainer.federation.local import LocalFederation
 
     # The coordinator writes the log; here its lines are shown.

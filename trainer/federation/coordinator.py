@@ -21,7 +21,7 @@ from trainer.federation.remote_parties import RemoteParties
 from trainer.federation.senders import check_sender, client_name
 from trainer.federation.vocabulary import VOCABULARY
 from trainer.methods import Method, method_for
-from trainer.methods.options import check_options
+from trainer.methods.options import check_federates, check_options
 from trainer.networks.registry import build, check_serves
 from trainer.parties.building import check_room, compute_server, torch_device
 from trainer.parties.compute_server import ComputeServer
@@ -175,10 +175,6 @@ def _check(method: Method, config: Config, hospitals: int) -> None:
     check_options(method, config.method)
     check_serves(config.network, config.training.task)
     participation.check(config.method, hospitals)
-    if not method.federates:
-        raise ConfigError(
-            f"method.name={method.name} judges models on other hospitals' images, or trains on them: it cannot run "
-            "where images stay. Run it with federation.backend=in-process"
-        )
+    check_federates(method)
     if method.averages:
         check_room(participation.asked_per_round(config.method, hospitals), config)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -48,7 +47,6 @@ from trainer.transport.in_process import AGGREGATION, COMPUTE
 from trainer.transport.remote import PartyUnreachableError, RemoteRefusalError, RemoteTransport
 from trainer.transport.traffic import Traffic
 
-LOG = logging.getLogger(__name__)
 Reply = TypeVar("Reply")
 PING_SECONDS = 15.0
 

@@ -33,3 +33,12 @@ def check_options(method: Method, config: MethodConfig) -> None:
             f"method.name={method.name} has no use for {', '.join(foreign)}: leave it out, or choose another method "
             f"(options of {method.name}: {admitted})"
         )
+
+
+def check_federates(method: Method) -> None:
+    """Raise ConfigError where a method cannot run with every hospital's images at the hospital."""
+    if not method.federates:
+        raise ConfigError(
+            f"method.name={method.name} judges models on other hospitals' images, or trains on them: it cannot run "
+            "where images stay. Run it with federation.backend=in-process"
+        )

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 
 from he_core import CostLedger, Decryptor, Encryptor, Scheme, SecretBundle, ShareHolder, Trust, Verifier
+from he_core.keys import SecretKey
 from he_core.scheme import threshold_scheme
 from trainer.config import Config, CorrectionConfig
 from trainer.correction import Correction
@@ -100,7 +101,7 @@ def averaging(
         reach=config.training.learning_rate * longest_round,
         seed=config.run.seed,
         body=client.body,
-        together=decrypting_together(scheme, keys, transport, ledger, party),
+        together=decrypting_together(scheme, keys, secret_key, transport, ledger, party),
         transcript=Transcript(client.name, **identity(scheme, keys.public), **session),
         verified=verifier is not None,
         laplace_scale=config.method.laplace_scale,
@@ -108,14 +109,14 @@ def averaging(
 
 
 def decrypting_together(
-    scheme: Scheme, keys: SecretBundle, transport: Transport, ledger: CostLedger, party: str
+    scheme: Scheme, keys: SecretBundle, secret_key: SecretKey, transport: Transport, ledger: CostLedger, party: str
 ) -> DecryptingTogether | None:
     """The client's side of decrypting together; None where one key is shared by all."""
     if scheme.capabilities.trust is not Trust.THRESHOLD:
         return None
     if keys.verification_key is None:
         raise ConfigError("this share of a threshold group's key has no group secret: hold a new ceremony")
-    holder = ShareHolder(scheme, scheme.secret_key(keys), ledger=ledger, party=party)
+    holder = ShareHolder(scheme, secret_key, ledger=ledger, party=party)
     threshold = threshold_scheme(scheme).threshold
     return DecryptingTogether(holder, threshold, keys.verification_key, keys.public.key_id, transport)
 
