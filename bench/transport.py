@@ -3,7 +3,7 @@
     python bench/transport.py
 
 Two processes under FLARE with mutual TLS, tensors of 1, 4 and 16 MB in float32; medians, all in one run. Coding and
-decoding of messages is in every figure: "in process" is that alone. Writes bench/results/NAME-transport.json.
+decoding of messages is in every figure: "in process" is that alone. Writes bench/results/transport/NAME.json.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from trainer.federation import job, kits
 from trainer.federation.processes import started
 from transport_sites import EchoServer, TimingClient
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parent / "results" / "transport"
 
 
 def main() -> None:
@@ -32,7 +32,7 @@ def main() -> None:
         print(f"{name:14}" + "".join(f"  {size}: {1e3 * seconds:8.1f} ms" for size, seconds in rows.items()))
     facts = machine.facts()
     name = re.sub(r"[^a-z0-9]+", "-", facts["cpu"]["model"].lower()).strip("-")
-    target = RESULTS / f"{name}-transport.json"
+    target = RESULTS / f"{name}.json"
     record = {"seconds": found, "machine": {key: facts[key] for key in ("cpu", "cores", "versions")}}
     target.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     print(target)

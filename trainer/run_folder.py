@@ -107,8 +107,8 @@ class RunFolder:
         # Runs of earlier versions recorded none, and nobody sees the images of sites of their own.
         if recorded and sha256 and recorded != sha256:
             raise RunFolderError(
-                f"the images are not those that {self.path} was trained on (sha256 {sha256[:12]}, there "
-                f"{recorded[:12]}): put the old ones back, or start a new run"
+                f"the images, or how they are shared out, are not those that {self.path} was trained on (sha256 "
+                f"{sha256[:12]}, there {recorded[:12]}): put images and data settings back, or start a new run"
             )
 
     def write_config(self, config: Config, overrides: Iterable[str] = ()) -> None:
