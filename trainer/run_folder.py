@@ -107,7 +107,7 @@ class RunFolder:
         # Runs of earlier versions recorded none, and nobody sees the images of sites of their own.
         if recorded and sha256 and recorded != sha256:
             raise RunFolderError(
-                f"the images, or how they are shared out, are not those that {self.path} was trained on (sha256 "
+                f"the images are not those that {self.path} was trained on, or are shared out in another way (sha256 "
                 f"{sha256[:12]}, there {recorded[:12]}): put images and data settings back, or start a new run"
             )
 

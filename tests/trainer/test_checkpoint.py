@@ -131,7 +131,7 @@ def test_a_damaged_checkpoint_is_refused_by_name(
     ("change", "words"),
     [
         ("method.name=local", "of the parties aggregation, client-0, client-1, compute; this run's are client-0"),
-        ("data.clients=3", "the images, or how they are shared out, are not those"),
+        ("data.clients=3", "the images are not those"),
         ("network.features=[4,4,8,8,8,6]", "does not fit this network"),
         ("method.correction.mode=ema", "mode 'paper', this run's is 'ema'"),
     ],
