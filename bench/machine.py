@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import platform
+import re
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,11 @@ def facts() -> dict[str, Any]:
         "versions": versions(),
         "schemes": schemes(),
     }
+
+
+def file_name(facts: dict[str, Any]) -> str:
+    """What records of this machine are called, without an ending: its processor's model."""
+    return re.sub(r"[^a-z0-9]+", "-", facts["cpu"]["model"].lower()).strip("-")
 
 
 def schemes() -> dict[str, Any]:

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import machine
 import page
 import plots
 import resultfile
@@ -177,7 +178,7 @@ def main() -> None:
         result = resultfile.read(options.redraw) if options.redraw else collect(FULL if options.full else SHORT)
     except resultfile.ResultError as error:
         sys.exit(str(error))
-    model = re.sub(r"[^a-z0-9]+", "-", result["machine"]["cpu"]["model"].lower()).strip("-")
+    model = machine.file_name(result["machine"])
     name = options.name or (options.redraw.stem if options.redraw else "")
     name = name or (model if result["version"] == FULL else f"{model}-{SHORT}")
     print(f"{write(result, options.into, name)} after {time.monotonic() - start:.0f} s")

@@ -228,6 +228,10 @@ class FederationConfig(_Section):
     backend: Literal["in-process", "flare"] = Field(
         "in-process", description="flare: a process per party, mutual TLS between them (needs dcsfl[flare])"
     )
+    environment: Literal["provisioned", "simulator"] = Field(
+        "provisioned",
+        description="flare, on one machine: processes with certificates as between hospitals, or FLARE's simulator",
+    )
     deadline: float = Field(
         3600.0, gt=0, description="flare: seconds a party may take for its part of a round before it goes on without"
     )
@@ -238,6 +242,12 @@ class FederationConfig(_Section):
         False, description="flare: activations and gradients over a gRPC stream of their own, same certificates"
     )
     cuts_port: int = Field(0, ge=0, lt=65536, description="where the compute server takes them; any free port if 0")
+
+    @model_validator(mode="after")
+    def _direct_cuts_have_certificates(self) -> FederationConfig:
+        if self.direct_cuts and self.environment == "simulator":
+            raise ValueError("direct_cuts needs certificates, and FLARE's simulator has none: leave one of them out")
+        return self
 
 
 class CheckpointConfig(_Section):
@@ -338,7 +348,10 @@ def _explain(problem: Any) -> str:
     if problem["type"] == "extra_forbidden":
         nearest = _nearest(path)
         return f"unknown config key {dotted!r}" + (f"; did you mean {nearest!r}?" if nearest else "")
-    return f"config value {dotted}={problem['input']!r}: {problem['msg']}"
+    message = problem["msg"].removeprefix("Value error, ")
+    if isinstance(problem["input"], dict) and problem["type"] == "value_error":
+        return f"config section {dotted}: {message}"
+    return f"config value {dotted}={problem['input']!r}: {message}"
 
 
 def _nearest(path: list[str]) -> str | None:

@@ -207,3 +207,18 @@ def test_a_broken_file_is_refused_by_name(content: bytes, message: str, tmp_path
 def test_a_file_that_cannot_be_read_is_refused_by_name(name: str, reason: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=f"cannot read config file .*: {reason}"):
         load([tmp_path / name])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (("method.participation=0.5", "method.clients_per_round=2"), "config section method: participation and"),
+        (
+            ("federation.direct_cuts=true", "federation.environment=simulator"),
+            "config section federation: direct_cuts needs certificates",
+        ),
+    ],
+)
+def test_keys_that_do_not_go_together_are_named_by_their_section(overrides: tuple[str, ...], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load((), overrides)

@@ -154,9 +154,13 @@ class PartySite:
 
 
 def _config(job: str) -> Config:
-    """The job's configuration, with this site's own file on top: what that says, the job cannot change."""
-    own = Path(collab.workspace.get_site_config_dir()) / SITE_FILE
-    return load([own] if own.exists() else [], text=job)
+    """The job's configuration, with this site's own file on top: what that says, the job cannot change.
+
+    Under FLARE's simulator all sites have one `local`, and each its file in a folder of its name there.
+    """
+    local = Path(collab.workspace.get_site_config_dir())
+    own = (local / SITE_FILE, local / collab.site_name / SITE_FILE)
+    return load([file for file in own if file.exists()], text=job)
 
 
 def _checked(run: str) -> str:

@@ -62,7 +62,18 @@ def wait_for_sites(opened: Session, sites: Sequence[str], seconds: float, check:
 
 
 def submit(opened: Session, config: Config, hospitals: Sequence[str], aggregation: str, run: str) -> str:
-    """Submit the job of run folder NAME/TIME; returns its id. hospitals: their site names, in client order."""
+    """Submit the job; returns its id. Parameters as of `export`."""
+    with tempfile.TemporaryDirectory() as folder:
+        exported = export(Path(folder), config, hospitals, aggregation, run)
+        with redirect_stdout(StringIO()):
+            return opened.submit_job(str(exported))
+
+
+def export(folder: Path, config: Config, hospitals: Sequence[str], aggregation: str, run: str) -> Path:
+    """Write the job of run folder NAME/TIME below `folder`; returns its own folder.
+
+    hospitals: their site names, in client order.
+    """
     parts: dict[str, Any] = {
         "config": _shared(config),
         "hospitals": list(hospitals),
@@ -76,9 +87,9 @@ def submit(opened: Session, config: Config, hospitals: Sequence[str], aggregatio
         sync_task_timeout=SET_UP_SECONDS,
         min_clients=needed_per_round(config.method, len(hospitals)) + 1,  # FLARE ends the job with fewer
     )
-    with tempfile.TemporaryDirectory() as folder, redirect_stdout(StringIO()):
-        recipe.export(folder)
-        return opened.submit_job(str(Path(folder) / config.run.name))
+    with redirect_stdout(StringIO()):
+        recipe.export(str(folder))
+    return folder / config.run.name
 
 
 def _shared(config: Config) -> str:

@@ -1,14 +1,14 @@
-"""A whole federation on one machine: a process per party, mutual TLS between them, one command.
+"""A whole federation on one machine, a process per party, one command.
 
-Everything lies in the run folder, under `federation/`: `kits`, FLARE's startup kits with certificates made on the
-spot, anew at every start; `sites`, what each party keeps: its keys, its checkpoints. The group's key pair is made
-here for all hospitals, as one machine can; between hospitals, docs/federation.md has the ways.
+Everything lies in the run folder, under `federation/`: what FLARE's environment needs, anew at every start; `sites`,
+what each party keeps: its keys, its checkpoints. The group's key pair is made here for all hospitals, as one machine
+can; between hospitals, docs/federation.md has the ways.
 """
 
 from __future__ import annotations
 
-import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,8 @@ from trainer.checkpoint import Snapshot
 from trainer.config import Config
 from trainer.display import Display
 from trainer.errors import TrainerError
-from trainer.federation import job, kits
-from trainer.federation.processes import SiteProcesses, started
+from trainer.federation import kits
+from trainer.federation.environments import ENVIRONMENTS, LocalJob
 from trainer.federation.progress import Progress
 from trainer.federation.senders import client_name
 from trainer.methods import method_for
@@ -29,7 +29,6 @@ from trainer.run_folder import METRICS, SUMMARY, RunFolder
 from trainer.transport.in_process import AGGREGATION
 from trainer.yaml12 import yaml_text
 
-CONNECT_SECONDS = 180.0
 POLL_SECONDS = 0.5
 
 
@@ -70,38 +69,28 @@ class LocalFederation:
 
         Raises JobFailedError, ProvisioningError, FlareUnreachableError, ProcessEndedError.
         """
-        sites = (*self._hospitals, AGGREGATION)
         self._make_keys()
-        shutil.rmtree(self._workspace / "kits", ignore_errors=True)
-        prepared = kits.provision(self._workspace / "kits", sites, kits.free_port())
-        for site in (kits.SERVER, *sites):
-            self._write_site_file(prepared, site)
-        with (
-            started(prepared, sites) as processes,
-            job.session(prepared / kits.ADMIN, kits.ADMIN, CONNECT_SECONDS) as admin,
-        ):
-            job.wait_for_sites(admin, sites, CONNECT_SECONDS, processes.check)
-            self._display.say(f"{len(sites) + 1} processes are connected; training starts")
-            self._train(admin, processes)
+        path = self._folder.path.resolve()
+        own = {site: self._own_settings(site) for site in (kits.SERVER, *self._hospitals, AGGREGATION)}
+        job = LocalJob(self._config, self._hospitals, f"{path.parent.name}/{path.name}", own)
+        with ENVIRONMENTS[self._config.federation.environment](self._workspace, job) as status:
+            self._display.say(f"{len(own)} processes are connected; training starts")
+            self._train(status)
         return self._folder.read_json(SUMMARY)
 
-    def _train(self, admin: Any, processes: SiteProcesses) -> None:
-        """Submit the job, and see it through."""
-        path = self._folder.path.resolve()
-        run = f"{path.parent.name}/{path.name}"
+    def _train(self, status: Callable[[], str]) -> None:
+        """See the job through."""
         progress = Progress(self._folder, self._display, self._config.training.rounds)
-        submitted = job.submit(admin, self._config, self._hospitals, AGGREGATION, run)
-        status = ""
+        said = ""
         # The report is the coordinator's last word. FLARE takes minutes longer where a site was lost on the way.
-        while not status.startswith("FINISHED") and not self._folder.is_finished(self._config.training.rounds):
+        while not said.startswith("FINISHED") and not self._folder.is_finished(self._config.training.rounds):
             time.sleep(POLL_SECONDS)
             progress.show()
-            processes.check(kits.SERVER)  # what a lost site means for the rounds is the coordinator's to decide
-            status = admin.get_job_meta(submitted)["status"]
+            said = status()
         progress.show()
         if progress.last_error or not self._folder.is_finished(self._config.training.rounds):
-            said = progress.last_error or f"{status}; what its processes wrote is in {self._workspace / 'kits'}"
-            raise JobFailedError(f"the federation did not finish: {said}")
+            why = progress.last_error or f"{said}; what its processes wrote is in {self._workspace}"
+            raise JobFailedError(f"the federation did not finish: {why}")
 
     def _make_keys(self) -> None:
         """A key folder for every site that needs one, unless an earlier start has made them."""
@@ -121,15 +110,13 @@ class LocalFederation:
     def _key_folder(self, site: str) -> Path:
         return self._workspace / "sites" / site / "keys"
 
-    def _write_site_file(self, prepared: Path, site: str) -> None:
-        """What the site alone decides: where its images, its keys and its checkpoints are."""
+    def _own_settings(self, site: str) -> str:
+        """What the site alone decides, as YAML: where its images, its keys and its checkpoints are."""
         own: dict[str, Any] = {"federation": {"folder": str(self._workspace / "sites" / site)}}
         if site == kits.SERVER:
             own["run"] = {"folder": str(self._folder.path.resolve().parent.parent)}
-        elif site == AGGREGATION:
-            own["encryption"] = {"key_folder": str(self._key_folder(site))}
         else:
             own["encryption"] = {"key_folder": str(self._key_folder(site))}
-            if self._config.data.path is not None:
+            if site != AGGREGATION and self._config.data.path is not None:
                 own["data"] = {"path": str(self._config.data.path.resolve())}
-        (prepared / site / "local" / "dcsfl.yaml").write_text(yaml_text(own), encoding="utf-8")
+        return yaml_text(own)

@@ -64,7 +64,7 @@ class SiteProcesses:
         """End the site's process and its job's at once, as a power failure would."""
         process = self._running.pop(site)
         process.kill()
-        _kill_all_of(self._kits / site)
+        end_all_of(self._kits / site)
         process.wait()
 
     def stop(self) -> None:
@@ -77,7 +77,7 @@ class SiteProcesses:
                 process.wait(max(0.1, deadline - time.monotonic()))
             process.kill()
             process.wait()
-        _kill_all_of(self._kits)
+        end_all_of(self._kits)
         self._running.clear()
 
 
@@ -93,12 +93,12 @@ def started(kits: Path, sites: Sequence[str]) -> Iterator[SiteProcesses]:
         processes.stop()
 
 
-def _kill_all_of(kits: Path) -> None:
-    """End what was started with a kit below `kits`.
+def end_all_of(folder: Path) -> None:
+    """End what was started with something below `folder`.
 
     Above all the processes of its jobs: they are in sessions of their own, and would wait for a server that is gone.
     """
     for process in psutil.process_iter(["cmdline"]):
-        if any(argument.startswith(str(kits)) for argument in process.info["cmdline"] or ()):
+        if any(argument.startswith(str(folder)) for argument in process.info["cmdline"] or ()):
             with suppress(psutil.NoSuchProcess):
                 process.kill()

@@ -7,6 +7,7 @@ import os
 import stat
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from rich.console import Console
 
 from trainer import checkpoint, session
 from trainer.config import load
-from trainer.federation.local import LocalFederation
+from trainer.federation import environments
 from trainer.federation.processes import SiteProcesses
 from trainer.run_folder import METRICS, RunFolder
 
@@ -52,12 +53,24 @@ def run(tmp_path_factory):
 
 def test_four_hospitals_and_two_servers_end_with_the_weights_of_one_process(run, tmp_path):
     start(tmp_path / "alone", "training.rounds=3")
-    alone = checkpoint.read(tmp_path / "alone" / "checkpoints" / "final").parties
-    found = federated(run)
-    assert set(found) == {"client-0", "client-1", "client-2", "client-3", "compute"}
+    same_weights(federated(run), tmp_path / "alone")
+
+
+def same_weights(found: dict, folder: Path, hospitals: int = 4) -> None:
+    """`found` against the run in one process in `folder`, bit for bit."""
+    alone = checkpoint.read(folder / "checkpoints" / "final").parties
+    assert set(found) == {"compute", *(f"client-{index}" for index in range(hospitals))}
     for party, state in found.items():
         for name, tensor in state.tensors.items():
             assert torch.equal(tensor, alone[party].tensors[name]), f"{party} {name}"
+
+
+def test_flares_simulator_ends_with_the_weights_of_one_process_too(tmp_path):
+    small = ("training.rounds=2", "data.clients=2")
+    start(tmp_path / "alone", *small)
+    start(tmp_path / "run", "federation.backend=flare", "federation.environment=simulator", *small)
+    same_weights(federated(tmp_path / "run"), tmp_path / "alone", hospitals=2)
+    assert left_over(tmp_path) == []
 
 
 def test_every_party_ran_in_a_process_of_its_own_over_mutual_tls(run):
@@ -95,13 +108,15 @@ def test_no_process_is_left(run):
 
 def test_a_hospital_whose_process_is_killed_is_left_out_and_the_run_ends(tmp_path, monkeypatch):
     running: list[SiteProcesses] = []
-    genuine = LocalFederation._train
+    genuine = environments.started
 
-    def watched(self, admin, processes):
-        running.append(processes)
-        genuine(self, admin, processes)
+    @contextmanager
+    def watched(kits, sites):
+        with genuine(kits, sites) as processes:
+            running.append(processes)
+            yield processes
 
-    monkeypatch.setattr(LocalFederation, "_train", watched)
+    monkeypatch.setattr(environments, "started", watched)
 
     def kill_after_the_first_round():
         deadline = time.monotonic() + 240

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import yaml
 from click.testing import CliRunner
@@ -36,31 +40,43 @@ def test_a_site_named_twice_or_not_at_all_is_refused_in_a_line(tmp_path, sites):
     assert "Traceback" not in found.output
 
 
-@pytest.mark.slow
-def test_a_run_is_carried_by_a_system_that_runs_already(tmp_path):
+@pytest.fixture
+def poc(tmp_path, monkeypatch):
+    """FLARE's own proof of concept on this machine, its sites named and at work: the folder of its kits."""
     pytest.importorskip("nvflare", reason="the extra flare is not installed")
-    from trainer.federation import kits
-    from trainer.federation.processes import started
+    from trainer.federation.processes import end_all_of
 
-    sites = ("north", "south", "sums")
-    prepared = kits.provision(tmp_path / "kits", sites, kits.free_port())
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NVFLARE_POC_WORKSPACE", str(tmp_path / "poc"))
+    nvflare = Path(sys.executable).with_name("nvflare")
+    subprocess.run([nvflare, "poc", "prepare", "-c", "north", "south", "sums"], check=True)
+    kits = tmp_path / "poc" / "example_project" / "prod_00"
+    write_site_files(kits, tmp_path)
+    subprocess.run([nvflare, "poc", "start"], check=True)
+    yield kits
+    subprocess.run([nvflare, "poc", "stop"], check=True)
+    end_all_of(tmp_path / "poc")
+
+
+def write_site_files(kits: Path, folder: Path) -> None:
+    """What each site decides for itself, its keys among it."""
     bundle = he_core.create("rlwe").generate_keys()
-    for site in (*sites, kits.SERVER):
-        keys = tmp_path / site / "keys"
+    for site in ("server", "north", "south", "sums"):
+        keys = folder / site / "keys"
         keys.mkdir(parents=True)
-        own = {
-            "federation": {"folder": str(tmp_path / site)},
-            "run": {"folder": str(tmp_path / "runs"), "threads": 1},
-        }
-        if site != kits.SERVER:
+        own = {"federation": {"folder": str(folder / site)}, "run": {"folder": str(folder / "runs"), "threads": 1}}
+        if site != "server":
             own["encryption"] = {"key_folder": str(keys)}
             keystore.save_public(keys / "public.key", bundle.public)
         if site in ("north", "south"):
             keystore.save_secret(keys / "secret.key", bundle)
-        (prepared / site / "local" / "dcsfl.yaml").write_text(yaml.safe_dump(own), encoding="utf-8")
-    with started(prepared, sites):
-        admin_kit = str(prepared / kits.ADMIN)
-        found = submit("--admin-kit", admin_kit, "--hospitals", "north,south", "--aggregation", "sums", *SMALL)
+        (kits / site / "local" / "dcsfl.yaml").write_text(yaml.safe_dump(own), encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_a_run_is_carried_by_a_system_that_runs_already(poc, tmp_path):
+    admin_kit = str(poc / "admin@nvidia.com")
+    found = submit("--admin-kit", admin_kit, "--hospitals", "north,south", "--aggregation", "sums", *SMALL)
     assert found.exit_code == 0, found.output
     (folder,) = (tmp_path / "runs" / "joint").iterdir()
     assert len(RunFolder(folder).rows(METRICS)) == 2
