@@ -2,22 +2,16 @@
 
 The roles: each of t holders is a `ShareHolder` and makes one part a round; whoever has t parts decrypts with
 `Decryptor.decrypt(..., partials=...)`. Parts go between clients, never to a server in the clear: t of them open the
-sum. `seal` and `unseal` are for parts that a server relays.
+sum. `he_core.sealing` is for parts that a server relays.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 import struct
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from he_core import frame
 from he_core.codec import Codec
@@ -26,10 +20,9 @@ from he_core.errors import FrameFieldError, TruncatedFrameError, WrongParticipan
 from he_core.frame import Expectation, FrameHeader, Kind, Participant
 from he_core.keys import PublicKey, SecretKey
 from he_core.scheme import Scheme, ThresholdScheme, threshold_scheme
-from he_core.threshold_errors import SealError, SecondSumError, TooFewPartialsError, WrongHoldersError, WrongSumError
+from he_core.threshold_errors import SecondSumError, TooFewPartialsError, WrongHoldersError, WrongSumError
 
 DIGEST_BYTES = 32
-NONCE_BYTES = 12
 _HOLDER = struct.Struct("<I")
 
 
@@ -159,31 +152,3 @@ def open_partials(
 def expectation(scheme: Scheme, key: PublicKey, kind: Kind, codec: Codec, round: int) -> Expectation:
     """What a frame of `kind` must be at a client with this key and codec."""
     return Expectation(kind, scheme.name, scheme.parameters.digest, key.key_id, round, codec.shape, codec.digest)
-
-
-def seal(partial: bytes, group_secret: bytes, *, key_id: bytes, round: int, sender: int) -> bytes:
-    """`partial` as only the group's clients can read it: 12 bytes of nonce, ChaCha20-Poly1305 (RFC 8439).
-
-    group_secret: 32 bytes that all clients hold and no server, such as the group's verification key.
-    """
-    nonce = os.urandom(NONCE_BYTES)
-    return nonce + _cipher(group_secret, key_id).encrypt(nonce, partial, _bound_to(round, sender))
-
-
-def unseal(sealed: bytes, group_secret: bytes, *, key_id: bytes, round: int, sender: int) -> bytes:
-    """What `seal` sealed. Raises SealError where it is not of this sender, round and group."""
-    try:
-        return _cipher(group_secret, key_id).decrypt(
-            sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], _bound_to(round, sender)
-        )
-    except (InvalidTag, ValueError):
-        raise SealError(f"partial decryption of holder {sender} in round {round}") from None
-
-
-def _cipher(group_secret: bytes, key_id: bytes) -> ChaCha20Poly1305:
-    key = HKDF(SHA256(), 32, salt=key_id, info=b"dcsfl partial decryptions 1").derive(group_secret)
-    return ChaCha20Poly1305(key)
-
-
-def _bound_to(round: int, sender: int) -> bytes:
-    return struct.pack("<QI", round, sender)

@@ -14,7 +14,7 @@ from he_core import Aggregator, Codec, Decryptor, ShareHolder, Trust, create, fr
 from he_core.errors import FrameError, HeCoreError, ParameterError, WrongKindError, WrongParticipantsError
 from he_core.frame import Kind, Participant
 from he_core.params import RlweParameters
-from he_core.threshold import seal, unseal
+from he_core.sealing import PARTIALS, seal, unseal
 from he_core.threshold_errors import (
     KeyUsedUpError,
     NoThresholdError,
@@ -184,14 +184,14 @@ def test_share_material_out_of_range_is_refused(group: ThresholdGroup, name: str
 
 def test_a_sealed_part_opens_for_the_group_alone_and_where_it_belongs() -> None:
     secret, key_id = os.urandom(32), os.urandom(32)
-    where = {"key_id": key_id, "round": 3, "sender": 1}
+    where = {"purpose": PARTIALS, "key_id": key_id, "round": 3, "sender": 1}
     sealed = seal(b"partial", secret, **where)  # type: ignore[arg-type]
     assert b"partial" not in sealed
     assert unseal(sealed, secret, **where) == b"partial"  # type: ignore[arg-type]
     attempts = [(sealed, os.urandom(32), where), (sealed[:-1], secret, where), (b"", secret, where)]
     attempts += [
         (sealed, secret, {**where, name: value})
-        for name, value in (("round", 4), ("sender", 2), ("key_id", bytes(32)))
+        for name, value in (("round", 4), ("sender", 2), ("key_id", bytes(32)), ("purpose", b"another"))
     ]
     for data, key, place in attempts:
         with pytest.raises(SealError):

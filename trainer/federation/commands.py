@@ -136,6 +136,29 @@ class HandOver:
 
 
 @dataclass(frozen=True)
+class SealModel:
+    """Coordinator -> hospital: the group's model as after `round`, for a hospital that has missed it."""
+
+    round: int
+
+
+@dataclass(frozen=True)
+class SealedModel:
+    """Hospital -> coordinator, who cannot open it."""
+
+    sealed: bytes
+
+
+@dataclass(frozen=True)
+class TakeModel:
+    """Coordinator -> hospital: the model that you have missed, from client number `giver`."""
+
+    round: int
+    giver: int
+    sealed: bytes
+
+
+@dataclass(frozen=True)
 class Evaluate:
     """Coordinator -> hospital: your metrics on your own test images."""
 
@@ -232,6 +255,8 @@ Command = (
     | Adopt
     | GiveUp
     | HandOver
+    | SealModel
+    | TakeModel
     | Evaluate
     | OpenSum
     | ReportCosts
@@ -241,4 +266,15 @@ Command = (
     | OpenTranscript
     | Restore
 )
-Report = HospitalJoined | AggregationJoined | Trained | Contributed | Shared | Received | Evaluated | Costs | Done
+Report = (
+    HospitalJoined
+    | AggregationJoined
+    | Trained
+    | Contributed
+    | Shared
+    | Received
+    | SealedModel
+    | Evaluated
+    | Costs
+    | Done
+)

@@ -13,11 +13,13 @@ import he_core
 from he_core import Scheme, SecretBundle
 from he_core.keys import SecretKey
 from he_core.verification import SESSION_BYTES
+from trainer.checkpoint import Snapshot
 from trainer.config import Config
 from trainer.data import load
 from trainer.data.federated import ClientData
 from trainer.errors import DataError, ProtocolError
 from trainer.federation.agreement import check_agreement
+from trainer.federation.catching_up import ModelSeal
 from trainer.federation.commands import (
     Adopt,
     Contribute,
@@ -31,9 +33,12 @@ from trainer.federation.commands import (
     Join,
     Receive,
     Received,
+    SealedModel,
+    SealModel,
     Share,
     Shared,
     Start,
+    TakeModel,
     Train,
     Trained,
 )
@@ -80,6 +85,7 @@ class HospitalSite(Site):
         self._scheme: Scheme | None = None
         self._keys: SecretBundle | None = None
         self._secret_key: SecretKey | None = None
+        self._model_seal: ModelSeal | None = None
         self._nonce = secrets.token_bytes(SESSION_BYTES)
         if self._method.averages:
             encryption = config.encryption
@@ -99,6 +105,8 @@ class HospitalSite(Site):
             Receive: self._receive,
             Adopt: self._adopt,
             GiveUp: self._give_up,
+            SealModel: self._seal_model,
+            TakeModel: self._take_model,
             HandOver: self._hand_over,
             PartsHandover: self._take_over,
             Evaluate: self._evaluate,
@@ -126,12 +134,14 @@ class HospitalSite(Site):
         if message.cuts_port and self._direct is not None:
             self._transport.link = self._direct(message.cuts_port)
         if self._scheme is not None and self._keys is not None:
+            session = session_of(message.nonces)
+            self._model_seal = ModelSeal(self._keys, session)
             self._client.averaging = averaging(
                 self.config,
                 self._client,
                 self._scheme,
                 self._keys,
-                group_verifier(self._keys, self._scheme, self.config.encryption, session_of(message.nonces)),
+                group_verifier(self._keys, self._scheme, self.config.encryption, session),
                 self._method.correction(self.config.method),
                 self._transport,
                 message.training_images,
@@ -167,6 +177,20 @@ class HospitalSite(Site):
         self._averaging.give_up(message.plan, message.reason)
         return Done()
 
+    def _seal_model(self, sender: str, message: SealModel) -> SealedModel:
+        if self._kept is None or self._kept.round != message.round:
+            raise ProtocolError(f"{self.name} does not hold the model as after round {message.round}")
+        return SealedModel(self._models.seal(self._kept.parties[self.name], message.round, self._index))
+
+    def _take_model(self, sender: str, message: TakeModel) -> Done:
+        if self._kept is not None and self._kept.round >= message.round:
+            raise ProtocolError(f"{self.name} holds the model as after round {self._kept.round}: it lacks none")
+        state = self._models.open(message.sealed, message.round, message.giver, self._state())
+        self._load_state(state)
+        self._averaging.note_caught_up(message.round, message.giver)
+        self._kept = Snapshot(message.round, {self.name: state}, {})
+        return Done()
+
     def _hand_over(self, sender: str, message: HandOver) -> Done:
         self._handover.give(message.round, message.clients)
         return Done()
@@ -182,6 +206,12 @@ class HospitalSite(Site):
         if self._client.averaging is None:
             raise ProtocolError(f"{self.name} has not started, or method.name={self._method.name} averages nothing")
         return self._client.averaging
+
+    @property
+    def _models(self) -> ModelSeal:
+        if self._model_seal is None:
+            raise ProtocolError(f"{self.name} has not started, or method.name={self._method.name} averages nothing")
+        return self._model_seal
 
     @property
     def _handover(self) -> Handover:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from he_core import CostLedger
 from he_core.cost import StageCost
-from trainer.errors import ProtocolError, SumRefusedError
+from trainer.errors import ProtocolError, SumRefusedError, TrainerError
 from trainer.federation.commands import (
     Adopt,
     Contribute,
@@ -33,8 +33,11 @@ from trainer.federation.commands import (
     Received,
     ReportCosts,
     Restore,
+    SealedModel,
+    SealModel,
     Share,
     Shared,
+    TakeModel,
     Train,
     Trained,
 )
@@ -49,6 +52,7 @@ from trainer.transport.traffic import Traffic
 
 Reply = TypeVar("Reply")
 PING_SECONDS = 15.0
+LOOK_SECONDS = 2.0
 
 
 class NonFiniteLossError(ProtocolError):
@@ -72,8 +76,8 @@ class RemoteParties(Parties):
 
     A hospital that takes longer, refuses or diverges before the sum is closed is left out of the round: what it still
     sends over the cuts is refused, it is given the round's result, and asked again in the next. One that cannot be
-    given the result is behind, and left out until the federation is started anew. While hospitals train they are
-    asked now and then whether they are there.
+    given the result is behind, and left out; between rounds it is looked for, and if it is there, another hospital's
+    model is passed on to it, sealed. While hospitals train they are asked now and then whether they are there.
     """
 
     def __init__(
@@ -99,6 +103,8 @@ class RemoteParties(Parties):
         self._kept: dict[str, PartyState] = {}
         self._left_out: set[int] = set()
         self._behind: set[int] = set()
+        self._looking: dict[int, Future[Done]] = {}
+        self._unopened: set[int] = set()  # their transcripts are not on their disks yet
         # A call that nobody answers keeps its thread until its deadline; the others must not wait for one.
         self._pool = ThreadPoolExecutor(8 * len(site_names) + 8, "hospital")
 
@@ -192,6 +198,7 @@ class RemoteParties(Parties):
         if not self._aggregates:
             return
         self._command_all(OpenTranscript(next_round))
+        self._unopened = set(self._behind)
         if self._compute is not None and self._compute.averages:
             self._compute.transcript.open(folder / f"{COMPUTE}.jsonl", next_round)
 
@@ -211,6 +218,7 @@ class RemoteParties(Parties):
     def remember(self, round: int) -> dict[str, PartyState]:
         self._command_all(Keep(round, ()))
         self._kept = self.states()
+        self._catch_up(round)
         return self._kept
 
     def go_back(self) -> None:
@@ -238,6 +246,46 @@ class RemoteParties(Parties):
         if self._aggregates:
             self._ask_server(Restore(round), Done)
 
+    def _catch_up(self, round: int) -> None:
+        """Give those that are behind, and are there, the model as after `round`."""
+        for client in sorted(self._behind):
+            if self._is_there(client):
+                try:
+                    giver, sealed = self._sealed_model(round)
+                    if client in self._unopened:
+                        self._ask(client, OpenTranscript(round + 1), Done)
+                        self._unopened.discard(client)
+                    self._ask(client, TakeModel(round, giver, sealed), Done)
+                except LOST as error:
+                    self._say(f"{self.site_names[client]} cannot be given the model that it has missed: {error}")
+                else:
+                    self._behind.discard(client)
+                    self._left_out.discard(client)
+                    self._say(f"{self.site_names[client]} is back: {self.site_names[giver]} gave it the model")
+
+    def _is_there(self, client: int) -> bool:
+        """Whether a hospital that was lost answers again. One that is gone must not hold up every round."""
+        looked = self._looking.pop(client, None)
+        if looked is None or (looked.done() and looked.exception() is not None):
+            looked = self._pool.submit(self._ask, client, Ping(), Done, PING_SECONDS)
+            wait((looked,), LOOK_SECONDS)
+        if not looked.done():
+            self._looking[client] = looked
+            return False
+        return looked.exception() is None
+
+    def _sealed_model(self, round: int) -> tuple[int, bytes]:
+        """Who gave it, and the model. Raises the last hospital's refusal where none does."""
+        refusal: TrainerError = PartyUnreachableError("any hospital", "all of them have missed results")
+        for giver in range(len(self.site_names)):
+            if giver in self._behind:
+                continue
+            try:
+                return giver, self._ask(giver, SealModel(round), SealedModel).sealed
+            except LOST as error:
+                refusal = error
+        raise refusal
+
     # --- asking
 
     def _command_all(self, command: Any, kind: type[Any] = Done) -> dict[str, Any]:
@@ -257,7 +305,7 @@ class RemoteParties(Parties):
 
     def _standing(self, client: int) -> str:
         if client in self._behind:
-            return "has missed the round's result, and is left out until the federation is started anew"
+            return "has missed the round's result, and is left out until it can be given another hospital's model"
         return "is left out of the round" if client in self._left_out else "did not answer"
 
     def _ask(self, client: int, command: Any, kind: type[Reply], deadline: float | None = None) -> Reply:

@@ -20,6 +20,8 @@ COMMANDS = (
     commands.Adopt,
     commands.GiveUp,
     commands.HandOver,
+    commands.SealModel,
+    commands.TakeModel,
     commands.Evaluate,
     commands.OpenSum,
     commands.ReportCosts,

@@ -52,6 +52,9 @@ VOCABULARY = Vocabulary(
         90: commands.Ping,
         91: commands.Share,
         92: commands.Shared,
+        93: commands.SealModel,
+        94: commands.SealedModel,
+        95: commands.TakeModel,
         86: commands.GiveUp,
         87: commands.OpenTranscript,
     }

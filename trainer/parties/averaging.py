@@ -183,6 +183,10 @@ class EncryptedAveraging:
         self._mean = None
         self.transcript.record("refused", **self._facts(plan), reason=reason[:MAX_TEXT])
 
+    def note_caught_up(self, round: int, giver: int) -> None:
+        """Write down that the model, as after `round`, was not averaged here but given by client number `giver`."""
+        self.transcript.record("caught-up", round=round, client=giver, result=weights_digest(self._global))
+
     def put_state(self, state: PartyState) -> None:
         """Add what the next round depends on."""
         tensors, numbers = self._correction.state_dict()

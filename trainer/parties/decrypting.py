@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from he_core import Codec, ShareHolder
-from he_core.threshold import seal, unseal
+from he_core.sealing import PARTIALS, seal, unseal
 from trainer.errors import ProtocolError
 from trainer.parties.messages import PartialAccepted, PartialsRequest, RoundPlan, SealedPartial, SealedPartials
 from trainer.transport.in_process import AGGREGATION, Transport
@@ -42,7 +42,14 @@ class DecryptingTogether:
             participants=plan.participants,
             least_participants=1,  # how few may be averaged is `method.min_participants`' to say
         )
-        sealed = seal(partial, self._group_secret, key_id=self._key_id, round=plan.round, sender=client)
+        sealed = seal(
+            partial,
+            self._group_secret,
+            purpose=PARTIALS,
+            key_id=self._key_id,
+            round=plan.round,
+            sender=client,
+        )
         reply = self._transport.request(f"client-{client}", AGGREGATION, SealedPartial(client, plan.round, sealed))
         if reply != PartialAccepted(client, plan.round):
             raise ProtocolError(f"client {client} expected its partial decryption's receipt, got {type(reply)}")
@@ -55,6 +62,13 @@ class DecryptingTogether:
         if not isinstance(reply, SealedPartials) or len(reply.sealed) != len(holders):
             raise ProtocolError(f"client {client} expected {len(holders)} partial decryptions of round {plan.round}")
         return [
-            unseal(sealed, self._group_secret, key_id=self._key_id, round=plan.round, sender=sender)
+            unseal(
+                sealed,
+                self._group_secret,
+                purpose=PARTIALS,
+                key_id=self._key_id,
+                round=plan.round,
+                sender=sender,
+            )
             for sender, sealed in zip(holders, reply.sealed, strict=True)
         ]

@@ -15,6 +15,9 @@ from trainer.transcript.chain import Chain, Entry
 OUTCOMES = ("accepted", "refused")
 """How a round ends at a client."""
 
+CAUGHT_UP = "caught-up"
+"""How it ends at a client that missed the result, and was given the model by another."""
+
 AT_THE_SERVER = ("averaged", "undone")
 """How it ends at the compute server."""
 
@@ -154,11 +157,11 @@ def _round_findings(about: RoundAudit) -> Iterator[str]:
         ("codec", ("contributed", "received", "summed", *OUTCOMES), "differ"),
         ("participants", ("opened", "summed", *OUTCOMES, *AT_THE_SERVER), "differ"),
         ("sum", ("summed", *OUTCOMES), "differ: not all saw the same sum"),
-        ("result", ("accepted",), "differ: the clients' models are not the same"),
+        ("result", ("accepted", CAUGHT_UP), "differ: the clients' models are not the same"),
     ):
         told = [said for said in about.of(*events) if said[fact] is not None]
         yield from _differing(told, fact, f"of round {number} {meaning}")
-    taken, left = about.of("accepted", "averaged"), about.of("refused", "undone")
+    taken, left = about.of("accepted", "averaged", CAUGHT_UP), about.of("refused", "undone")
     if taken and left:
         yield f"round {number}: {taken[0].where} has taken it up, {left[0].where} has not"
 
@@ -192,7 +195,7 @@ def _check_contributions(about: RoundAudit, chains: Sequence[Chain], clients: di
 
 def _check_silence(about: RoundAudit, chains: Sequence[Chain], clients: dict[str, int]) -> None:
     """Logs that do not tell how the round ended; of a client without a part in it, that is no mismatch."""
-    telling = {said.name for said in about.of("summed", *OUTCOMES, *AT_THE_SERVER)}
+    telling = {said.name for said in about.of("summed", *OUTCOMES, CAUGHT_UP, *AT_THE_SERVER)}
     summed = {client for client, _ in about.first("participants") or ()}
     for chain in chains:
         begun_later = chain.entries[0].facts.get("next_round", 0) > about.number

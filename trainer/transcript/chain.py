@@ -84,6 +84,7 @@ EVENTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "received": (("round", "client", "weight", "codec", "frame"), ()),
     "summed": (("round", "participants", "codec", "sum"), ()),
     "accepted": (("round", "participants", "codec", "sum", "result"), ()),
+    "caught-up": (("round", "client", "result"), ()),
     "averaged": (("round", "participants", "result"), ()),
     "refused": (("round", "participants", "codec", "reason"), ("sum",)),
     "undone": (("round", "participants", "reason"), ()),

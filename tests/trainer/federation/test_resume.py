@@ -9,10 +9,11 @@ import torch
 
 from trainer import checkpoint
 from trainer.errors import CheckpointError
-from trainer.federation.commands import Restore
+from trainer.federation.commands import Restore, SealModel
 from trainer.federation.vocabulary import VOCABULARY
 from trainer.run_folder import METRICS, RunFolder
 from trainer.transport.in_process import COMPUTE
+from trainer.transport.remote import Refused
 
 
 def states(fed, link="final"):
@@ -72,12 +73,28 @@ def test_a_site_without_the_round_says_so_and_changes_nothing(wired):
     assert_equal(states(fed), before)
 
 
-def test_a_hospital_that_lacks_the_round_is_left_out_of_the_resumed_run(wired):
+class GivesNoModel:
+    """A hospital that does not help others, such as one whose keys have nothing to seal a model under."""
+
+    def __init__(self, service):
+        self._service = service
+
+    def answer(self, sender, data):
+        if isinstance(VOCABULARY.decode(data), SealModel):
+            return VOCABULARY.encode(Refused("ProtocolError", "it gives none"))
+        return self._service.answer(sender, data)
+
+
+def test_a_hospital_that_lacks_the_round_and_is_not_helped_is_left_out_of_the_resumed_run(wired):
     fed = wired("training.rounds=2", "method.min_participants=2")
     fed.run()
-    for checkpoint_folder in (fed.folder / "client-1" / "checkpoints").glob("round-0001"):
-        shutil.rmtree(checkpoint_folder)
-    go_on(fed, 3)
+    shutil.rmtree(fed.folder / "client-1" / "checkpoints" / "round-0001")
+    fed.overrides = (*fed.overrides, "training.rounds=3")
+    fed.config = fed.site_config()
+    fed.start()
+    for client in (0, 2):
+        fed.wire.services[f"client-{client}"] = GivesNoModel(fed.wire.services[f"client-{client}"])
+    fed.run()
     rows = RunFolder(fed.folder / "run").rows(METRICS)
     assert [sum(row["took_part"].values()) for row in rows] == [3, 3, 2]
     assert rows[-1]["took_part"]["hospital-2"] == 0

@@ -9,7 +9,7 @@ import torch
 from he_core import SecretBundle, frame
 from he_core.errors import HeCoreError
 from he_core.keys import SecretKey
-from he_core.threshold import unseal
+from he_core.sealing import PARTIALS, unseal
 from trainer.errors import ConfigError, SumRefusedError
 from trainer.parties.messages import EncryptedSum, PartialsRequest, SealedPartial, SealedPartials, SumRequest
 
@@ -40,7 +40,7 @@ def test_as_many_parts_cross_as_it_takes_and_no_server_can_open_one(recorded):
     assert [(part.client, part.round) for part in parts] == [(0, 0), (1, 0), (0, 1), (1, 1)]
     together = fed.parties.averaging(0)._together
     for part in parts:
-        where = {"key_id": together._key_id, "round": part.round, "sender": part.client}
+        where = {"purpose": PARTIALS, "key_id": together._key_id, "round": part.round, "sender": part.client}
         opened = unseal(part.sealed, together._group_secret, **where)
         assert frame.parse(opened).header.kind is frame.Kind.PARTIAL
         assert opened[100:140] not in part.sealed
@@ -94,7 +94,7 @@ def test_an_altered_part_is_refused_by_every_client(federation):
         fed.parties.share(client, plan)
     server._sealed[1] = server._sealed[1][:-1] + bytes([server._sealed[1][-1] ^ 1])
     for client in plan.clients:
-        with pytest.raises(SumRefusedError, match="seal of the partial decryption of holder 1"):
+        with pytest.raises(SumRefusedError, match="seal of the bytes of client 1"):
             fed.parties.receive(client, plan)
 
 
