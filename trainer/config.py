@@ -6,7 +6,6 @@ configuration back, so that a run folder alone repeats the run.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from pydantic import (
     model_validator,
 )
 
+from trainer.config_problems import describe
 from trainer.errors import ConfigError
 from trainer.yaml12 import load_yaml, yaml_text
 
@@ -55,6 +55,9 @@ class DataConfig(_Section):
         "auto", description="folder: what lies there; auto takes the first that fits, in this order (docs/data.md)"
     )
     image_size: int = Field(96, ge=16, le=1024, description="slices are resampled to this many pixels square")
+    depth: int | None = Field(
+        None, ge=16, le=1024, description="network.dimensions=3: slices of every volume, cropped or padded to so many"
+    )
     clients: int = Field(
         4, ge=1, description="number of simulated hospitals; folder with partition=site: ignored, one per site"
     )
@@ -63,7 +66,7 @@ class DataConfig(_Section):
     heterogeneity: float = Field(
         0.5, ge=0, le=2, description="how far the clients' simulated scanners differ; 0 none"
     )
-    max_slices: int | None = Field(None, ge=2, description="at most this many slices a client, for quick runs")
+    max_slices: int | None = Field(None, ge=2, description="at most this many slices (or volumes) a client")
     classes: dict[int, str] | None = Field(
         None, description="folder: mask value -> class name; the data set's own, or found, if not given"
     )
@@ -72,7 +75,8 @@ class DataConfig(_Section):
         None, min_length=1, description="dicom: contours (RTSTRUCT) to learn, by name; of overlapping ones, the last"
     )
     spacing: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = Field(
-        None, description="folder: resample volumes to this voxel size, mm, and crop; fit to image_size if not given"
+        None,
+        description="folder: resample volumes to this voxel size, mm, and crop; fit to image_size if not given (2-D)",
     )
     intensity: Literal["zscore", "range", "window", "percentile"] | None = Field(
         None, description="folder: how values are scaled; zscore for segmentation, range for restoration if not given"
@@ -103,6 +107,15 @@ class DataConfig(_Section):
             raise ValueError("percentiles lie between 0 and 100")
         return bounds
 
+    @model_validator(mode="after")
+    def _voxels_alike(self) -> DataConfig:
+        if self.depth is not None and self.spacing is None:
+            raise ValueError(
+                f"data.depth={self.depth} counts voxels, which must be of one size in all volumes: set data.spacing "
+                "(mm right, anterior, superior, such as [1,1,3])"
+            )
+        return self
+
     @field_validator("site_pattern")
     @classmethod
     def _one_group(cls, pattern: str | None) -> str | None:
@@ -119,7 +132,9 @@ class NetworkConfig(_Section):
     """The three-part network."""
 
     name: str = Field("unet", description="unet or residual-unet (both tasks), redcnn (restoration)")
-    dimensions: int = Field(2, ge=2, le=3, description="unet, residual-unet: 2 for slices, 3 for volumes")
+    dimensions: int = Field(
+        2, ge=2, le=3, description="unet, residual-unet: 2 for slices, 3 for volumes (with data.depth, data.spacing)"
+    )
     features: tuple[int, ...] = Field(
         (16, 24, 32, 48, 64, 16), description="unet, residual-unet: channels per level, then of the last layer"
     )
@@ -268,6 +283,20 @@ class Config(_Section):
     checkpoint: CheckpointConfig = CheckpointConfig()
     federation: FederationConfig = FederationConfig()
 
+    @model_validator(mode="after")
+    def _volumes_for_three_dimensions(self) -> Config:
+        depth = self.data.depth
+        if self.network.dimensions == 3 and depth is None:
+            raise ValueError(
+                "network.dimensions=3 trains on volumes, which data.source=folder has: set data.depth (their slices, "
+                "such as 32) and data.spacing (mm right, anterior, superior, such as [1,1,3])"
+            )
+        if self.network.dimensions == 2 and depth is not None:
+            raise ValueError(
+                f"data.depth={depth} is for volumes: set network.dimensions=3, or leave it out to train on slices"
+            )
+        return self
+
     def dump(self) -> str:
         """The resolved configuration as YAML text."""
         return yaml_text(self.model_dump(mode="json"))
@@ -295,7 +324,7 @@ def _overridden(tree: dict[str, Any], overrides: Sequence[str]) -> Config:
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError("\n".join(_explain(problem) for problem in error.errors())) from None
+        raise ConfigError("\n".join(describe(problem, Config) for problem in error.errors())) from None
 
 
 def _read_yaml(file: Path) -> dict[str, Any]:
@@ -340,41 +369,3 @@ def _merge(tree: dict[str, Any], later: Mapping[str, Any]) -> None:
             _merge(tree[key], value)
         else:
             tree[key] = dict(value) if isinstance(value, Mapping) else value
-
-
-def _explain(problem: Any) -> str:
-    path = [str(part) for part in problem["loc"]]
-    dotted = ".".join(path)
-    if problem["type"] == "extra_forbidden":
-        nearest = _nearest(path)
-        return f"unknown config key {dotted!r}" + (f"; did you mean {nearest!r}?" if nearest else "")
-    message = problem["msg"].removeprefix("Value error, ")
-    if isinstance(problem["input"], dict) and problem["type"] == "value_error":
-        return f"config section {dotted}: {message}"
-    return f"config value {dotted}={problem['input']!r}: {message}"
-
-
-def _nearest(path: list[str]) -> str | None:
-    """The known dotted key closest to `path`: the same name elsewhere, else in the same section, else anywhere."""
-    known = dotted_keys(Config)
-    for key in known:
-        if key.rpartition(".")[2] == path[-1]:
-            return key
-    section = ".".join(path[:-1])
-    siblings = {key.rpartition(".")[2]: key for key in known if key.rpartition(".")[0] == section}
-    close = difflib.get_close_matches(path[-1], siblings, n=1)
-    if close:
-        return siblings[close[0]]
-    leaves = {key.rpartition(".")[2]: key for key in known}
-    close = difflib.get_close_matches(path[-1], leaves, n=1)
-    return leaves[close[0]] if close else None
-
-
-def dotted_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
-    """Every key of `model` and its sections as `section.key`, sections included."""
-    keys = []
-    for name, field in model.model_fields.items():
-        keys.append(prefix + name)
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            keys += dotted_keys(field.annotation, prefix + name + ".")
-    return keys

@@ -24,6 +24,7 @@ from trainer.data.site import Site
 from trainer.data.sites import SiteFolder
 from trainer.errors import DataError
 from trainer.report.contact_sheet import Row, write_contact_sheet
+from trainer.report.planes import plane
 
 _SHOWN = 3  # different sizes or spacings that are told one by one
 
@@ -52,6 +53,7 @@ def check(config: Config) -> Check:
         "source": config.data.source,
         "path": None if config.data.path is None else printable(config.data.path),
         "task": task,
+        "volumes": config.data.depth is not None,
         "usable": not found.problems,
         "problems": list(found.problems.lines),
         "sites": [_site(folder, site) for folder, site in zip(found.folders, found.sites, strict=True)],
@@ -83,12 +85,16 @@ def print_check(checked: Check, out: Console) -> None:
     """The report as tables and lines, for people."""
     report = checked.report
     if report["sites"]:
-        columns = ("site", "layout", "subjects", "images", "slices", "size", "voxel, mm", "values", "mask values")
+        whole = any(site["sizes_at_spacing"] for site in report["sites"])
+        columns = ["site", "layout", "subjects", "images", "slices", "size", "voxel, mm", "values", "mask values"]
+        if whole:
+            columns.insert(columns.index("values"), "size at data.spacing")
         table = Table(*columns, title=f"{escape(report['path'])}: what was found")
         for site in report["sites"]:
             values = site["values"]
             cells = [site["name"], site["layout"], site["subjects"], site["images"], site["slices"]]
             cells += [_several(site["sizes"]), _several(site["spacings_mm"]) or "not known"]
+            cells += [_several(site["sizes_at_spacing"])] if whole else []
             cells += [
                 f"{values[0]:.4g} to {values[1]:.4g}, mean {values[2]:.4g}" if values else "",
                 _listed(site["labels"]),
@@ -96,7 +102,14 @@ def print_check(checked: Check, out: Console) -> None:
             table.add_row(*(escape(str(cell)) for cell in cells))
         out.print(table)
     if report["clients"]:
-        table = Table("client", "training", "test", "share of training pixels", "from", title="the clients of a run")
+        table = Table(
+            "client",
+            "training",
+            "test",
+            f"share of training {'voxels' if report['volumes'] else 'pixels'}",
+            "from",
+            title="the clients of a run",
+        )
         for client in report["clients"]:
             shares = ", ".join(f"{name} {share:.1%}" for name, share in client["class_shares"].items())
             cells = [client["name"], client["train"], client["test"], shares, client["description"]]
@@ -127,6 +140,7 @@ def _site(folder: SiteFolder, site: Site) -> dict[str, Any]:
         "slices": site.slices,
         "sizes": _counted(sizes),
         "spacings_mm": _counted(spacings),
+        "sizes_at_spacing": _counted(Counter(fact.at_spacing for fact in facts if fact.at_spacing)),
         "values": [
             min(fact.low for fact in facts),
             max(fact.high for fact in facts),
@@ -160,11 +174,12 @@ def _clients(data: FederatedData) -> list[dict[str, Any]]:
 def _rows(found: Inspection) -> list[Row]:
     """By client; by site, as far as it could be read, where there are none."""
     if found.data is not None:
+        whole = len(found.data.image_shape) == 4 and bool(found.data.class_names)
         return [
-            Row(
-                f"{client.name}: {client.description}",
-                np.concatenate([part.images[:, 0].numpy() for part in (client.train, client.test)]),
-                np.concatenate([_flat(part.targets.numpy()) for part in (client.train, client.test)]),
+            _row(
+                f"{client.name}: {client.description}{'; of each, the slice with most label' if whole else ''}",
+                [image for part in (client.train, client.test) for image in part.images[:, 0].numpy()],
+                [target.squeeze(0).numpy() for part in (client.train, client.test) for target in part.targets],
             )
             for client in found.data.clients
         ]
@@ -175,13 +190,16 @@ def _rows(found: Inspection) -> list[Row]:
             if targets.dtype.kind == "i":  # mask values, which no class stands for yet: numbered by size
                 _, positions = np.unique(np.maximum(targets, 0), return_inverse=True)
                 targets = positions.reshape(targets.shape)
-            rows.append(Row(site.name, np.concatenate([scan.images for scan in site.scans]), targets))
+            rows.append(_row(site.name, [image for scan in site.scans for image in scan.images], list(targets)))
     return rows
 
 
-def _flat(targets: np.ndarray) -> np.ndarray:
-    """[n, H, W] of labels, or of images that had a channel."""
-    return targets[:, 0] if targets.ndim == 4 else targets
+def _row(label: str, images: Sequence[np.ndarray], targets: Sequence[np.ndarray]) -> Row:
+    """Slices as they are; of volumes the slice that tells most of each."""
+    pairs = list(zip(images, targets, strict=True))
+    return Row(
+        label, np.stack([plane(image, target) for image, target in pairs]), np.stack([plane(t, t) for t in targets])
+    )
 
 
 def _counted(kinds: Counter[tuple[Any, ...]]) -> list[dict[str, Any]]:

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
 from he_core import CostLedger
 from trainer import checkpoint, participation
 from trainer.checkpoint import Snapshot
 from trainer.data.remote_sites import RemoteSites
+from trainer.data.splitting import evenly
 from trainer.display import Display
 from trainer.errors import CheckpointError, TrainerError
 from trainer.events import EventWriter
@@ -26,6 +26,7 @@ from trainer.parties.federation import Parties
 from trainer.parties.keys import SET_UP_ROUND
 from trainer.parties.messages import RoundPlan
 from trainer.report import write_report
+from trainer.report.planes import plane, plane_name
 from trainer.run_folder import LEDGER, METRICS, REPORT, SUMMARY, TRANSCRIPTS, RunFolder, flatten
 from trainer.transport.in_process import AGGREGATION, COMPUTE
 
@@ -265,13 +266,14 @@ class Run:
             return  # the images are not here, and are not asked for
         for index, site in enumerate(data.clients if count else ()):
             judge = self._experiment.method.judges(self._parties, index)[0]
-            picks = np.unique(np.linspace(0, len(site.test) - 1, count + 2).round().astype(int)[1:-1])
+            picks = list(evenly(range(len(site.test)), count))
             predicted = self._parties.predict(judge, site.test.images[picks])
             for pick, prediction in zip(picks, predicted, strict=True):
-                images.append(drawn(site.test.images[pick, 0]))
-                targets.append(drawn(site.test.targets[pick].squeeze(0)))
-                predictions.append(drawn(prediction.squeeze(0)))
-                labels.append(f"{site.name} {site.test.identifiers[pick]}")
+                target = site.test.targets[pick].squeeze(0).numpy()
+                images.append(plane(site.test.images[pick, 0].numpy(), target))
+                targets.append(plane(target, target))
+                predictions.append(plane(prediction.squeeze(0).numpy(), target))
+                labels.append(f"{site.name} {site.test.identifiers[pick]}{plane_name(target)}")
         if images:
             archive = io.BytesIO()
             np.savez_compressed(
@@ -282,11 +284,6 @@ class Run:
                 labels=np.array(labels),
             )
             self._folder.write_bytes("examples.npz", archive.getvalue())
-
-
-def drawn(image: torch.Tensor) -> np.ndarray:
-    """A slice [H, W] as it is, of a volume [D, H, W] the middle one."""
-    return (image if image.ndim == 2 else image[len(image) // 2]).numpy()
 
 
 def _refuse_non_finite(row: dict[str, Any]) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from trainer.config import Config, dotted_keys, load
+from trainer.config import Config, load
+from trainer.config_problems import dotted_keys
 from trainer.errors import ConfigError
 from trainer.explain import explain
 
@@ -162,6 +163,26 @@ def test_a_value_of_the_wrong_kind_or_range_is_refused_naming_key_and_value(
         load((), [override])
     for word in words:
         assert word in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (("network.dimensions=3",), "network.dimensions=3 trains on volumes, .*: set data.depth .* and data.spacing"),
+        (("network.dimensions=3", "data.depth=16"), "data.depth=16 counts voxels, .*: set data.spacing"),
+        (
+            ("data.depth=16", "data.spacing=[1,1,1]"),
+            "data.depth=16 is for volumes: set network.dimensions=3, or leave",
+        ),
+        (("network.dimensions=3", "data.depth=8"), "config value data.depth=8: .* greater than or equal to 16"),
+    ],
+)
+def test_dimensions_depth_and_spacing_that_do_not_fit_together_are_refused_by_name(
+    overrides: tuple[str, ...], words: str
+) -> None:
+    with pytest.raises(ConfigError, match=words) as refused:
+        load((), overrides)
     assert "\n" not in str(refused.value)
 
 

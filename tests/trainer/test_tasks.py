@@ -177,9 +177,11 @@ def test_psnr_and_rmse_equal_skimage_and_numpy():
     assert score["rmse"] == pytest.approx(float(np.sqrt(np.mean([(c - r) ** 2 for c, r in pairs]))), rel=1e-5)
 
 
-def test_ssim_equals_skimage_with_the_same_window():
-    clean = random_images(2, n=3, size=48)
-    restored = (clean + 0.1 * (random_images(3, n=3, size=48) - 0.5)).clamp(0, 1)
+@pytest.mark.parametrize("shape", [(3, 1, 48, 48), (2, 1, 16, 24, 20)], ids=["slices", "volumes"])
+def test_ssim_equals_skimage_with_the_same_window(shape):
+    generator = torch.Generator().manual_seed(2)
+    clean = torch.rand(shape, generator=generator)
+    restored = (clean + 0.1 * (torch.rand(shape, generator=generator) - 0.5)).clamp(0, 1)
     expected = [
         structural_similarity(
             c.numpy()[0], r.numpy()[0], data_range=1.0, gaussian_weights=True, sigma=1.5, use_sample_covariance=False

@@ -1,23 +1,27 @@
-"""Volumes through the same parties, tasks and report as slices; no data source delivers them yet."""
+"""Volumes through the same parties, tasks and report as slices."""
 
 from __future__ import annotations
 
 import json
 
+import nibabel
 import numpy as np
 import pytest
 import torch
 
 from trainer.batches import epoch_batches
-from trainer.data import ClientData, FederatedData, SampleSet, brain_mri
-from trainer.data.slices import fit_image, fit_labels, zscore
+from trainer.data import brain_mri
+from trainer.data.slices import fit_image, fit_labels
 from trainer.errors import ConfigError
 from trainer.experiment import Experiment
 from trainer.networks.registry import build
 from trainer.networks.split import Unsplit
 
-VOLUMES = ("network.dimensions=3", "network.features=[4, 4, 6, 6, 8, 4]", "training.learning_rate=1e-3")
 DEPTH, SIDE = 16, 32
+VOLUMES = (
+    *("network.dimensions=3", f"data.depth={DEPTH}", f"data.image_size={SIDE}", "data.spacing=[1,1,1]"),
+    *("network.features=[4, 4, 6, 6, 8, 4]", "training.learning_rate=1e-3"),
+)
 EACH_TASK = pytest.mark.parametrize(
     "setting",
     [("network.name=unet",), ("network.name=residual-unet", "training.task=restoration")],
@@ -31,43 +35,44 @@ def template() -> brain_mri.Template:
 
 
 @pytest.fixture
-def deliver(template, monkeypatch):
-    """`deliver(clients)`: from here on the data are that many clients with three real blocks of the brain each."""
+def bring(template, tmp_path):
+    """`bring(sites, task)`: the overrides for that many sites with three real blocks of the brain each."""
 
-    def block(start: int, task: str) -> tuple[torch.Tensor, torch.Tensor]:
-        slices = range(start, start + DEPTH)
-        image = np.stack([fit_image(template.images[index], SIDE) for index in slices])
-        if task == "segmentation":
-            labels = np.stack([fit_labels(template.labels[index], SIDE) for index in slices])
-            return torch.from_numpy(zscore(image)), torch.from_numpy(labels)
-        noise = np.random.default_rng(start).normal(scale=0.1, size=image.shape)
-        return torch.from_numpy((image + noise).clip(0, 1).astype(np.float32)), torch.from_numpy(image)
+    def save(file: str, slices: list[np.ndarray]) -> None:
+        path = tmp_path / "sites" / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        nibabel.save(nibabel.Nifti1Image(np.stack(slices, axis=-1), np.eye(4)), path)
 
-    def samples(starts: list[int], task: str) -> SampleSet:
-        images, targets = (torch.stack(both) for both in zip(*(block(start, task) for start in starts), strict=True))
-        targets = targets if task == "segmentation" else targets[:, None]
-        return SampleSet(images[:, None], targets, tuple(f"block-{start}" for start in starts))
-
-    def make(clients: int) -> None:
-        def load(_data, task, _seed) -> FederatedData:
-            found = [
-                ClientData(f"site-{k}", "blocks", samples([20 + k, 60 + k], task), samples([100 + k], task))
-                for k in range(clients)
-            ]
-            names = brain_mri.CLASS_NAMES if task == "segmentation" else ()
-            return FederatedData(task, names, tuple(found), "the demo's template as volumes", ())
-
-        monkeypatch.setattr("trainer.experiment.load", load)
+    def make(sites: int, task: str) -> tuple[str, ...]:
+        for site in range(sites):
+            for start in (20 + site, 60 + site, 100 + site):
+                block = range(start, start + DEPTH)
+                images = [fit_image(template.images[index], SIDE) for index in block]
+                if task == "segmentation":
+                    save(f"site-{site}/images/block-{start}.nii", images)
+                    labels = [fit_labels(template.labels[index], SIDE).astype(np.uint8) for index in block]
+                    save(f"site-{site}/labels/block-{start}.nii", labels)
+                else:
+                    generator = np.random.default_rng(start)
+                    noisy = [image + generator.normal(scale=0.1, size=image.shape) for image in images]
+                    save(f"site-{site}/noisy/block-{start}.nii", [image.astype(np.float32) for image in noisy])
+                    save(f"site-{site}/clean/block-{start}.nii", images)
+        return ("data.source=folder", f"data.path={tmp_path / 'sites'}")
 
     return make
 
 
+def task_of(setting: tuple[str, ...]) -> str:
+    return "restoration" if "training.task=restoration" in setting else "segmentation"
+
+
 @EACH_TASK
-def test_a_run_on_volumes_trains_averages_evaluates_and_reports(setting, deliver, quick_config, start, tmp_path):
-    deliver(2)
-    start(quick_config(*VOLUMES, *setting, "encryption.scheme=rlwe", "training.rounds=2"), tmp_path / "run").run()
+def test_a_run_on_volumes_trains_averages_evaluates_and_reports(setting, bring, quick_config, start, tmp_path):
+    own = bring(2, task_of(setting))
+    config = quick_config(*VOLUMES, *own, *setting, "encryption.scheme=rlwe", "training.rounds=2")
+    start(config, tmp_path / "run").run()
     rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
-    expected = {"psnr", "ssim", "rmse"} if len(setting) == 2 else {"dice", "iou"}
+    expected = {"psnr", "ssim", "rmse"} if task_of(setting) == "restoration" else {"dice", "iou"}
     assert expected <= rows[1]["evaluation"]["mean"].keys()
     assert rows[1]["train_loss_mean"] < rows[0]["train_loss_mean"]
     parts = json.loads((tmp_path / "run" / "parts.json").read_text())
@@ -79,12 +84,12 @@ def test_a_run_on_volumes_trains_averages_evaluates_and_reports(setting, deliver
 
 
 @EACH_TASK
-def test_one_client_on_volumes_equals_the_unsplit_network(setting, deliver, quick_config):
+def test_one_client_on_volumes_equals_the_unsplit_network(setting, bring, quick_config):
     from he_core import CostLedger
     from trainer.parties.messages import Participant, RoundPlan
 
-    deliver(1)
-    config = quick_config(*VOLUMES, *setting, "method.correction.mode=off", "encryption.scheme=none")
+    own = bring(1, task_of(setting))
+    config = quick_config(*VOLUMES, *own, *setting, "method.correction.mode=off", "encryption.scheme=none")
     experiment = Experiment.prepare(config)
     parties, task = experiment.assemble(CostLedger()), experiment.task
     experiment.method.run_round(parties, RoundPlan(0, (Participant(0, 1),)), lambda client, loss: None)
@@ -103,6 +108,8 @@ def test_one_client_on_volumes_equals_the_unsplit_network(setting, deliver, quic
         torch.testing.assert_close(head[name], weights, rtol=1e-4, atol=5e-6, msg=name)
 
 
-def test_slices_and_a_network_for_volumes_are_refused_with_the_fix(quick_config):
-    with pytest.raises(ConfigError, match=r"network\.dimensions=3.*2 dimensions: set network\.dimensions=2"):
-        Experiment.prepare(quick_config(*VOLUMES))
+def test_volumes_and_a_network_for_slices_are_refused_with_the_fix(bring, quick_config):
+    own = bring(1, "segmentation")
+    volumes = Experiment.prepare(quick_config(*VOLUMES, *own)).data
+    with pytest.raises(ConfigError, match=r"network\.dimensions=2.*3 dimensions: set network\.dimensions=3"):
+        Experiment.prepare(quick_config(*own), volumes)

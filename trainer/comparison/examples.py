@@ -23,7 +23,7 @@ from trainer.experiment import Experiment
 from trainer.parties.federation import Parties
 from trainer.report import theme
 from trainer.report.examples import Example, Examples, draw, mean_dice, png_source, root_mean_square
-from trainer.rounds import drawn
+from trainer.report.planes import plane, plane_name
 from trainer.transport.in_process import AGGREGATION
 
 WORST = 2
@@ -81,16 +81,18 @@ def make_gallery(folder: ComparisonFolder, results: Results, data: FederatedData
     if not chosen:
         return None
     predictions = [_predictions(folder, result, data, chosen) for result in shown]
-    images = np.stack([drawn(data.clients[c.site].test.images[c.image, 0]) for c in chosen])
-    targets = np.stack([drawn(data.clients[c.site].test.targets[c.image].squeeze(0)) for c in chosen])
-    labels = np.array(
-        [f"{data.clients[c.site].name} {data.clients[c.site].test.identifiers[c.image]}" for c in chosen]
-    )
+    images, targets, labels = [], [], []
+    for choice in chosen:
+        client = data.clients[choice.site]
+        truth = client.test.targets[choice.image].squeeze(0).numpy()
+        images.append(plane(client.test.images[choice.image, 0].numpy(), truth))
+        targets.append(plane(truth, truth))
+        labels.append(f"{client.name} {client.test.identifiers[choice.image]}{plane_name(truth)}")
     count = len(shown)
     together = draw(
         data.task,
-        np.tile(images, (count, 1, 1)),
-        np.tile(targets, (count, 1, 1)),
+        np.tile(np.stack(images), (count, 1, 1)),
+        np.tile(np.stack(targets), (count, 1, 1)),
         np.concatenate(predictions),
         np.tile(labels, count),
         data.class_names,
@@ -100,7 +102,7 @@ def make_gallery(folder: ComparisonFolder, results: Results, data: FederatedData
     _write_png(table, names, together, file)
     rows = [
         Row(
-            str(labels[i]),
+            labels[i],
             choice.why,
             _source(table[0][i], "image"),
             _source(table[0][i], "truth"),
@@ -160,7 +162,8 @@ def _predictions(
         target = samples.targets[choice.image]
         predicted = [images[0] for images in model.predictions(choice.site, samples.images[choice.image][None])]
         predicted.sort(key=partial(_score, target))
-        found.append(drawn(predicted[(len(predicted) - 1) // 2].squeeze(0)))
+        middle = predicted[(len(predicted) - 1) // 2].squeeze(0)
+        found.append(plane(middle.numpy(), target.squeeze(0).numpy()))
     return np.stack(found)
 
 

@@ -61,8 +61,14 @@ def load(data: DataConfig, task: Task, seed: int) -> FederatedData:
 
     Segmentation: images z-scored per slice, targets are indices of CLASS_NAMES. Restoration: the target is the
     slice as a map of attenuation, the image is what the client's simulated CT scanner makes of it; both in
-    [0, 1]. Raises DataError if nilearn's files are missing or the slices do not suffice for the clients.
+    [0, 1]. Raises DataError if nilearn's files are missing, the slices do not suffice for the clients, or volumes are
+    asked for.
     """
+    if data.depth is not None:
+        raise DataError(
+            "data.source=brain-mri is one brain, dealt out by its slices, and has no volume for each hospital: for "
+            "network.dimensions=3 set data.source=folder and data.path to volumes of your own"
+        )
     template = read_template(template_files())
     splits = split_slices(len(template.axial_indices), data.clients, data.test_fraction, data.gap)
     clients = []

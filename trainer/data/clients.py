@@ -21,10 +21,10 @@ from trainer.errors import DataError
 
 
 def client_of(site: Site, data: DataConfig, task: Task, seed: int) -> tuple[ClientData, tuple[str, ...]]:
-    """The site's slices, split, and notes on how. Raises DataError if it cannot be split."""
+    """The site's slices or volumes, split, and notes on how. Raises DataError if it cannot be split."""
     split, notes = _split(site, data, seed)
     kept = limited(split, data.max_slices)
-    sizes = f"{len(kept.train)} training and {len(kept.test)} test slices"
+    sizes = f"{len(kept.train)} training and {len(kept.test)} test {'slices' if data.depth is None else 'volumes'}"
     if kept != split:
         notes += (f"{site.name}: data.max_slices={data.max_slices} leaves {sizes}",)
     files = f"{len(site.scans)} {'volume' if site.scans[0].pair.is_volume else 'picture'}(s)"
@@ -48,26 +48,34 @@ def _scanned(scan: Prepared, scanner: Scanner, settings: Settings, client: int, 
         (clean,) = unit_range(scan.images)
     else:
         clean = np.clip(scan.images, 0.0, 1.0)
+    shape, names = scan.images.shape, scan.identifiers
+    if settings.depth is not None:  # slice by slice too, as such images are taken: one table, coil and noise for all
+        names = tuple(f"{name}/slice-{index:03d}" for name in names for index in range(settings.depth))
     seen = np.stack(
         [
             # By name, not by position: a slice does not depend on which others are loaded.
             scanner.apply(image, noise_generator(seed, client, zlib.crc32(name.encode())))
-            for image, name in zip(clean, scan.identifiers, strict=True)
+            for image, name in zip(clean.reshape(-1, *shape[-2:]), names, strict=True)
         ]
-    )
-    turned = np.stack([scanner.orient(target) for target in scan.targets])
+    ).reshape(shape)
+    turned = np.stack([scanner.orient(target) for target in scan.targets.reshape(-1, *shape[-2:])])
     if settings.task == "restoration":
         turned = np.stack([scanner.expose(target) for target in turned])
     if settings.intensity.rule == "zscore":
         (seen,) = settings.intensity.normalise(seen)
     else:
         seen = np.clip(seen, 0.0, 1.0)
-    return replace(scan, images=seen, targets=turned)
+    return replace(scan, images=seen, targets=turned.reshape(shape))
 
 
 def _split(site: Site, data: DataConfig, seed: int) -> tuple[Split, tuple[str, ...]]:
-    """Positions of the site's slices, all scans in order, that train and that test; and notes on how."""
+    """Positions of the site's slices or volumes, all scans in order, that train and that test; and notes on how."""
     owners = [scan.pair.subject for scan in site.scans for _ in scan.identifiers]
+    if len(site.subjects) == 1 and data.depth is not None:
+        raise DataError(
+            f"{site.name}: shows one subject only, and volumes are not split: it needs a second to test on "
+            "(data.partition=even would deal out the subjects of all sites)"
+        )
     if len(site.subjects) == 1:
         try:
             split = split_slices(len(owners), 1, data.test_fraction, data.gap)[0]
@@ -115,12 +123,13 @@ def _own_test_set(site: Site, data: DataConfig) -> tuple[set[str], tuple[str, ..
 
 
 def _samples(scans: Sequence[Prepared], positions: Sequence[int], task: Task) -> SampleSet:
-    chosen = np.array(positions)
-    images = np.concatenate([scan.images for scan in scans])[chosen]
-    targets = torch.from_numpy(np.concatenate([scan.targets for scan in scans])[chosen])
-    names = [name for scan in scans for name in scan.identifiers]
+    items = [(scan, index) for scan in scans for index in range(len(scan.identifiers))]
+    chosen = [items[position] for position in positions]
+    # Stacked once, out of the scans: volumes are too large to copy twice.
+    images = torch.from_numpy(np.stack([scan.images[index] for scan, index in chosen]))
+    targets = torch.from_numpy(np.stack([scan.targets[index] for scan, index in chosen]))
     return SampleSet(
-        images=torch.from_numpy(images)[:, None],
+        images=images[:, None],
         targets=targets if task == "segmentation" else targets[:, None],
-        identifiers=tuple(names[index] for index in positions),
+        identifiers=tuple(scan.identifiers[index] for scan, index in chosen),
     )

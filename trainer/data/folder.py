@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from trainer.config import DataConfig
 from trainer.data.classes import ClassMap, given_classes
 from trainer.data.clients import client_of, through_scanner
+from trainer.data.crops import crop_notes
 from trainer.data.federated import FederatedData, Task
 from trainer.data.labels import absent_classes, labelled, own_classes
 from trainer.data.pair import Found, Pair, printable
@@ -24,6 +25,7 @@ from trainer.data.site import Site
 from trainer.data.site_table import by_pattern, by_table
 from trainer.data.sites import SiteFolder, find_sites
 from trainer.data.subject import Prepared, prepare
+from trainer.data.volumes import times
 from trainer.errors import DataError
 
 
@@ -41,11 +43,13 @@ class Inspection:
 
 
 def load(data: DataConfig, task: Task, seed: int) -> FederatedData:
-    """The images below `data.path`; images float32[n, 1, s, s] with s = `data.image_size`.
+    """The images below `data.path`: slices float32[n, 1, s, s] with s = `data.image_size`, or, where d = `data.depth`
+    is given, volumes float32[n, 1, d, s, s].
 
     Clients are the sites, or simulated (`data.partition`). Each client's subjects are split into training and test,
     as the data set says or drawn from `seed` and the client's name; a site with one subject is split by blocks of its
-    slices instead, with `data.gap` slices between. Raises DataError with all problems found.
+    slices instead, with `data.gap` slices between, and refused where volumes are learnt whole. Raises DataError with
+    all problems found.
     """
     found = inspect(data, task, seed)
     found.problems.raise_if_any(f"{printable(data.path)} cannot be used as it is:")
@@ -87,6 +91,14 @@ def _find(folder: SiteFolder, settings: Settings, problems: Problems) -> Found:
 
 
 def _read(name: str, found: Found, settings: Settings, background: Set[int], result: Inspection) -> Site:
+    pictures = [pair for pair in found.pairs if not pair.is_volume]
+    if settings.depth is not None and pictures:
+        result.problems.add(
+            f"{name}: {len(pictures)} image(s) are pictures, not volumes (such as {printable(pictures[0].image)}): "
+            "network.dimensions=3 trains on volumes; set network.dimensions=2 and leave data.depth out, or convert "
+            "each subject's pictures to one NIfTI file"
+        )
+        return Site(name, ())
     attempts = (_prepared(pair, settings, background, result.problems) for pair in found.pairs)
     scans = [scan for scan in attempts if scan is not None]
     if scans and not any(scan.identifiers for scan in scans):
@@ -95,6 +107,10 @@ def _read(name: str, found: Found, settings: Settings, background: Set[int], res
         result.problems.add(f"{name}: no image with its mask was found")
     remarks = sum((scan.remarks for scan in scans), Counter[str]())
     result.notes += [*found.notes, *(f"{name}: {count} {what}" for what, count in remarks.items() if count)]
+    try:
+        result.notes += crop_notes(name, scans, settings)
+    except DataError as error:
+        result.problems.add(str(error))
     empty = [scan.pair.name for scan in scans if not scan.identifiers]
     if empty:
         result.notes.append(f"{name}: {len(empty)} volume(s) without any label left out (such as {empty[0]})")
@@ -166,13 +182,17 @@ def _with_scanners(
 
 def _provenance(data: DataConfig, settings: Settings) -> str:
     size = data.image_size
-    placed = (
-        f"resampled to {size} x {size} pixels, aspect kept, shorter side padded"
-        if data.spacing is None
-        else f"volumes cropped or padded to {size} x {size} pixels at data.spacing"
-    )
+    if data.depth is not None and data.spacing is not None:
+        kept, placed = "", f"cropped or padded to {size} x {size} x {data.depth} voxels of {times(data.spacing)} mm"
+    else:
+        kept = " and cut into axial slices"
+        placed = (
+            f"resampled to {size} x {size} pixels, aspect kept, shorter side padded"
+            if data.spacing is None
+            else f"volumes cropped or padded to {size} x {size} pixels at data.spacing"
+        )
     return (
         f"folder: your own images, {printable(data.path)}; source and licence are yours to state.\n"
-        f"Prepared: {settings.intensity.describe(settings.task)}; volumes turned to canonical orientation (RAS) and "
-        f"cut into axial slices; {placed}."
+        f"Prepared: {settings.intensity.describe(settings.task)}; volumes turned to canonical orientation (RAS)"
+        f"{kept}; {placed}."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from trainer.data.subject import Prepared
@@ -21,8 +22,8 @@ class Site:
 
     @property
     def slices(self) -> int:
-        """How many slices all scans have."""
-        return sum(len(scan.identifiers) for scan in self.scans)
+        """How many slices all scans have, as they reach the network."""
+        return sum(math.prod(scan.images.shape[:-2]) for scan in self.scans)
 
 
 def pooled(sites: list[Site]) -> list[Prepared]:

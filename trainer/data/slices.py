@@ -1,4 +1,4 @@
-"""Single 2-D slices: intensity normalisation, and resampling to a square that keeps the aspect ratio."""
+"""Slices and volumes: intensity normalisation, resampling to a square, and cropping or padding around the centre."""
 
 from __future__ import annotations
 
@@ -57,14 +57,16 @@ def fit_labels(labels: Labels, size: int, spacing: tuple[float, float] = (1.0, 1
     return _centred(labels[np.ix_(rows, columns)], size, fill)
 
 
-def crop_or_pad(slices: npt.NDArray[Any], size: int, fill: Any) -> npt.NDArray[Any]:
-    """`slices` [n, h, w] as [n, size, size] at their own scale, cut or padded with `fill` around the centre."""
+def crop_or_pad(images: npt.NDArray[Any], sides: tuple[int, ...], fill: Any) -> npt.NDArray[Any]:
+    """`images` [n, *size], slices or volumes, as [n, *sides] at their own scale: cut or padded with `fill` around the
+    centre, along each axis by itself.
+    """
     from monai.transforms import ResizeWithPadOrCrop
 
-    if len(slices) == 0:
-        return np.empty((0, size, size), dtype=slices.dtype)
-    change = ResizeWithPadOrCrop((size, size), mode="constant", value=fill)
-    return np.asarray(change(torch.from_numpy(np.ascontiguousarray(slices)))).astype(slices.dtype)
+    if len(images) == 0:
+        return np.empty((0, *sides), dtype=images.dtype)
+    change = ResizeWithPadOrCrop(sides, mode="constant", value=fill)
+    return np.asarray(change(torch.from_numpy(np.ascontiguousarray(images)))).astype(images.dtype)
 
 
 def seen_from_above(volume: npt.NDArray[Any]) -> npt.NDArray[Any]:

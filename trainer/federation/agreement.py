@@ -23,6 +23,8 @@ def agreement(config: Config) -> str:
         if f"{section}.{key}" not in LOCAL_KEYS
     }
     common |= {"run.seed": config.run.seed, "data.image_size": config.data.image_size}
+    if config.data.depth is not None:
+        common |= {"data.depth": config.data.depth, "data.spacing": config.data.spacing}
     canonical = json.dumps(common, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(b"dcsfl agreement 1\0" + canonical.encode()).hexdigest()
 
@@ -33,6 +35,7 @@ def check_agreement(config: Config, theirs: str) -> None:
     if ours != theirs:
         raise ConfigError(
             f"this site's configuration (agreement {ours[:16]}…) differs from the coordinator's ({theirs[:16]}…) in "
-            f"one of the sections {', '.join(SECTIONS)}, in run.seed or data.image_size: a site's own file may set "
-            f"data, run.device, run.threads, {', '.join(sorted(LOCAL_KEYS))}, and nothing else that they must share"
+            f"one of the sections {', '.join(SECTIONS)}, in run.seed, data.image_size or, of volumes, data.depth and "
+            f"data.spacing: a site's own file may set the rest of data, run.device, run.threads, "
+            f"{', '.join(sorted(LOCAL_KEYS))}, and nothing else that they must share"
         )

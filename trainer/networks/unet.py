@@ -167,7 +167,8 @@ def _add(part: nn.Module, blocks: Mapping[str, nn.Module]) -> None:
 
 def _check_size(size: Sequence[int]) -> None:
     if math.prod(edge // _SHRINK for edge in size) < 2:
+        depth = f", and data.depth to {_SHRINK} or more" if len(size) == 3 else ""
         raise ConfigError(
             f"images of {'x'.join(map(str, size))} pixels are too small for the U-Net: it halves them {POOLINGS} "
-            f"times and instance norm needs two pixels there; set data.image_size to {2 * _SHRINK} or more"
+            f"times and instance norm needs two pixels there; set data.image_size to {2 * _SHRINK} or more{depth}"
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from trainer.data.splitting import evenly
 from trainer.report import theme
 from trainer.report.examples import Picture, class_colour, grey_picture, rgb, window
 
@@ -63,10 +64,8 @@ def outlined(image: NDArray, labels: NDArray) -> Picture:
 
 def _strip(row: Row) -> Picture:
     """The chosen images of a row side by side."""
-    count = min(IMAGES_PER_ROW, len(row.images))
-    chosen = np.unique(np.linspace(0, len(row.images) - 1, count + 2).round().astype(int)[1:-1])
     tiles = []
-    for index in chosen:
+    for index in evenly(range(len(row.images)), IMAGES_PER_ROW):
         image, target = _enlarged(row.images[index]), _enlarged(row.targets[index])
         if target.dtype.kind in "iu":
             tiles.append(outlined(image, target))

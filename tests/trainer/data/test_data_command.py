@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from trainer.report.contact_sheet import Row, outlined, write_contact_sheet
+from trainer.report.examples import class_colour, rgb
 
 
 @pytest.fixture
@@ -157,6 +158,16 @@ def test_an_outline_is_the_inner_border_of_its_label_in_its_colour():
 
 def test_a_label_at_the_edge_of_the_picture_has_no_outline_there():
     assert not outlined(np.zeros((4, 4), dtype=np.float32), np.ones((4, 4), dtype=np.int64)).any()
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 6, 50])
+def test_a_sheet_shows_every_image_of_a_row_that_has_no_more_than_six(count, tmp_path):
+    labels = np.zeros((count, 16, 16), dtype=np.int64)
+    labels[:, 4:12, 4:12] = 1
+    write_contact_sheet([Row("site", labels * 1.0, labels)], ("background", "x"), tmp_path / "sheet.png")
+    across = np.asarray(Image.open(tmp_path / "sheet.png").convert("RGB"))[150].astype(int)
+    blue = np.concatenate([[False], np.abs(across - rgb(class_colour(1))).max(axis=1) < 8])
+    assert int((blue[1:] & ~blue[:-1]).sum()) == 2 * min(count, 6)  # an outline is crossed twice
 
 
 def test_a_sheet_of_many_sites_shows_the_first_and_stays_small(tmp_path):

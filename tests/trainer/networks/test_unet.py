@@ -91,6 +91,12 @@ def test_too_small_images_are_refused_with_the_size_to_set(size):
         unet(dimensions=len(size)).head(torch.rand(1, 2, *size))
 
 
+def test_too_shallow_volumes_are_refused_with_the_depth_to_set():
+    with pytest.raises(ConfigError, match=r"8x32x32 pixels.*data.image_size to 32 or more, and data.depth to 16"):
+        unet(dimensions=3).head(torch.rand(1, 2, 8, 32, 32))
+    unet(dimensions=3).head(torch.rand(1, 2, 16, 32, 32))
+
+
 def test_smallest_allowed_image_trains():
     network = unet()
     Unsplit(network)(torch.rand(1, 2, 32, 16)).sum().backward()
