@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from he_core import Aggregator, Codec, Decryptor, Encryptor, errors, frame
+from he_core import Aggregator, Codec, Encryptor, errors, frame
 
 if TYPE_CHECKING:
     from tests.he_core.conftest import Engine
@@ -245,25 +245,26 @@ SUM_LIES: dict[str, tuple[Callable[[Bench], bytes], Codec, type[errors.HeCoreErr
 def test_a_key_holder_decrypts_nothing_but_the_sum_it_expects(engine: Engine, rewrite: Rewrite, lie: str) -> None:
     make, codec, error = SUM_LIES[lie]
     bench = Bench(engine, rewrite)
-    decryptor = Decryptor(engine.scheme, engine.secret)
-    with pytest.raises(errors.HeCoreError) as refusal:
-        decryptor.decrypt(make(bench), codec, round=ROUND)
-    assert type(refusal.value) is error
-    engine.assert_mean(decryptor.decrypt(bench.sum(), CODEC, round=ROUND), updates(), CODEC, WEIGHTS)
+    honest = bench.sum()
+    for reader in engine.readers(honest, CODEC, ROUND):
+        with pytest.raises(errors.HeCoreError) as refusal:
+            reader(make(bench), codec)
+        assert type(refusal.value) is error
+    engine.assert_mean(engine.decrypt(honest, CODEC, round=ROUND), updates(), CODEC, WEIGHTS)
 
 
 def test_a_key_holder_refuses_a_sum_of_others_or_of_other_weights_than_it_expects(
     engine: Engine, rewrite: Rewrite
 ) -> None:
     total = Bench(engine, rewrite).sum()
-    decryptor = Decryptor(engine.scheme, engine.secret)
     inside = frame.parse(total).header.participants
     first, *rest = inside
     heavier = frame.Participant(first.client, first.weight + 1)
     for expected in (rest, [*inside, frame.Participant(9_999, 1)], [heavier, *rest], []):
-        with pytest.raises(errors.WrongParticipantsError, match="participants of the sum"):
-            decryptor.decrypt(total, CODEC, round=ROUND, participants=expected)
-    mean = decryptor.decrypt(total, CODEC, round=ROUND, participants=[*rest, first])
+        for reader in engine.readers(total, CODEC, ROUND):
+            with pytest.raises(errors.WrongParticipantsError, match="participants of the sum"):
+                reader(total, CODEC, participants=expected)
+    mean = engine.decrypt(total, CODEC, round=ROUND, participants=[*rest, first])
     engine.assert_mean(mean, updates(), CODEC, WEIGHTS)
 
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from he_core import Aggregator, Codec, Decryptor, Encryptor, Verifier, frame, registry
+from he_core import Aggregator, Codec, Decryptor, Encryptor, Verifier, frame
 from he_core.errors import (
     AlteredSumError,
     ParameterError,
@@ -25,23 +25,13 @@ from he_core.frame import Participant
 from he_core.verification import MOST_SEARCHED, P
 
 if TYPE_CHECKING:
-    from tests.he_core.conftest import Engine, Engines
+    from tests.he_core.conftest import Engine
 
 KEY, SESSION, KEY_ID = bytes(range(100, 132)), bytes(range(16)), bytes(32)
 VERIFIER = Verifier(KEY, SESSION)
 CODEC = Codec(16, 8, (40, 3), (0.05, 2.0), weight_reference=100, verified=True)
 WEIGHTS = (100, 1, 50, 99)
 ROUND = 7
-
-
-HERE = {(status.scheme, status.backend): status.capabilities for status in registry.default().statuses()}
-EXACT = [name for name, capabilities in HERE.items() if capabilities is not None and capabilities.exact]
-INEXACT = [name for name, capabilities in HERE.items() if capabilities is not None and not capabilities.exact]
-
-
-@pytest.fixture(params=EXACT, ids="-".join)
-def exact(request: pytest.FixtureRequest, engines: Engines) -> Engine:
-    return engines[request.param]
 
 
 def update_of(client: int, round: int, codec: Codec = CODEC) -> NDArray[np.float32]:
@@ -74,7 +64,7 @@ def payloads(engine: Engine, *clients: int, round: int = ROUND) -> list[bytes]:
 
 
 def decrypt(engine: Engine, total: bytes, **arguments: Any) -> NDArray[np.float32]:
-    return Decryptor(engine.scheme, engine.secret, verifier=VERIFIER).decrypt(total, CODEC, round=ROUND, **arguments)
+    return engine.decrypt(total, CODEC, round=ROUND, verifier=VERIFIER, **arguments)
 
 
 # --- what is accepted
@@ -95,8 +85,8 @@ def test_a_full_round_of_largest_digits_is_accepted(exact: Engine) -> None:
     aggregator.open(0, codec.shape)
     for client in range(8):
         aggregator.add(encryptor.encrypt(np.ones(5, np.float32), codec, round=0, client=client))
-    decryptor = Decryptor(exact.scheme, exact.secret, verifier=VERIFIER)
-    np.testing.assert_array_equal(decryptor.decrypt(aggregator.result(), codec, round=0), np.ones(5, np.float32))
+    mean = exact.decrypt(aggregator.result(), codec, verifier=VERIFIER)
+    np.testing.assert_array_equal(mean, np.ones(5, np.float32))
 
 
 # --- the four misdeeds, with real ciphertexts
@@ -286,9 +276,8 @@ def test_a_tag_is_as_few_fields_as_hold_61_bits_and_changes_the_codecs_digest_al
         assert verified.digest != bare.digest
 
 
-@pytest.mark.parametrize("name", INEXACT, ids="-".join)
-def test_a_scheme_without_exact_sums_is_refused_by_name(name: tuple[str, str], engines: Engines) -> None:
-    engine = engines[name]
+def test_a_scheme_without_exact_sums_is_refused_by_name(inexact: Engine) -> None:
+    engine = inexact
     makers: list[Callable[[], object]] = [
         lambda: Encryptor(engine.scheme, engine.public, verifier=VERIFIER),
         lambda: Decryptor(engine.scheme, engine.secret, verifier=VERIFIER),
