@@ -2,10 +2,10 @@
 
 The values' part of a message is that of `rlwe`, byte for byte. The one-time key is encrypted in a larger ring, R_Q,
 under the sum of all clients' public parts, b = sum b_i = a sum(s_i) + sum(e_i). Each client shares its own s_i over
-R_q1 x R_q2 by A. Shamir's scheme (CACM 22(11), 1979), coefficient by coefficient; a holder keeps the sum of what it
-got. A set T of t holders decrypts by parts lambda_j s_j u + noise, lambda_j the Lagrange coefficient of j in T at 0
-(Mouchet, Bertrand, Hubaux, "An Efficient Threshold Access-Structure for RLWE-Based Multiparty Homomorphic
-Encryption", J. Cryptology 36(2), 2023). How wide the noise is and why: `he_core.flooding`.
+R_q1 x R_q2 (`he_core.schemes.sharing`); a holder keeps the sum of what it got. A set T of t holders decrypts by parts
+lambda_j s_j u + noise, lambda_j the Lagrange coefficient of j in T at 0 (Mouchet, Bertrand, Hubaux, "An Efficient
+Threshold Access-Structure for RLWE-Based Multiparty Homomorphic Encryption", J. Cryptology 36(2), 2023). How wide the
+noise is and why: `he_core.flooding`.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
+from he_core.arith.residue_ring import Residues
 from he_core.arith.ring import (
     FLOODING,
     KEY_ERRORS,
@@ -29,10 +29,9 @@ from he_core.arith.ring import (
     ONE_TIME_KEY,
     RANDOMISER,
     SEED_BYTES,
-    SHARING,
     RingArithmetic,
 )
-from he_core.arith.wide_ring import MODULUS, PRIMES, Residues, WideRing, restored, scaled
+from he_core.arith.wide_ring import MODULUS, WideRing, restored, scaled
 from he_core.codec import CodecShape
 from he_core.errors import ParameterError
 from he_core.flooding import U_BITS, V_BITS, FloodingPlan, plan_flooding
@@ -42,10 +41,8 @@ from he_core.params import RlweParameters
 from he_core.planner import RlwePlan, part_bytes
 from he_core.scheme import Capabilities, Deal, ThresholdScheme, Trust
 from he_core.schemes.rlwe import WORD_BYTES, Rlwe, material_of
-from he_core.threshold_errors import KeyUsedUpError, PartialsDoNotFitError, TooFewPartialsError, WrongHoldersError
-
-WIDE_BYTES = 2 * 8  # of a coefficient mod Q, where it is stored: residues are not packed
-HOLDER_BYTES = 4
+from he_core.schemes.sharing import Sharing, stored
+from he_core.threshold_errors import KeyUsedUpError, PartialsDoNotFitError, TooFewPartialsError
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +91,10 @@ class ThresholdRlwe(Rlwe, ThresholdScheme):
     def _ring(self) -> WideRing:
         return WideRing(self.parameters.wide_degree)
 
+    @cached_property
+    def _sharing(self) -> Sharing:
+        return Sharing(self._ring, self.threshold, self.holders)
+
     @property
     def capabilities(self) -> Capabilities:
         return replace(super().capabilities, trust=Trust.THRESHOLD)
@@ -120,61 +121,30 @@ class ThresholdRlwe(Rlwe, ThresholdScheme):
         secret = ring.lift(self._arithmetic.gaussian(seed, KEY_SECRET, degree))
         errors = ring.lift(self._arithmetic.gaussian(seed, KEY_ERRORS, degree))
         b = ring.add(ring.product(a, ring.transform(secret)), errors)
-        # Of the polynomial secret + c_1 X + ... + c_(t-1) X^(t-1) over R_Q; holder j's point is j + 1.
-        coefficients = [ring.uniform(sharing, SHARING, index) for index in range(self.threshold - 1)]
-        shares = []
-        for holder in range(self.holders):
-            share = np.zeros_like(secret)
-            for coefficient in (*reversed(coefficients), secret):
-                share = ring.add(ring.times(share, holder + 1), coefficient)
-            shares.append(share.astype("<u8").tobytes())
-        return Deal(b.astype("<u8").tobytes(), tuple(shares))
+        return Deal(stored(b), self._sharing.deal(secret, sharing))
 
     def joint_key(self, public_seed: bytes, parts: Sequence[bytes]) -> PublicBundle:
-        b = self._sum(parts, "public part")
-        material = {"a_seed": public_seed, "b": b.astype("<u8").tobytes()}
+        material = {"a_seed": public_seed, "b": stored(self._sharing.sum(parts, "public part"))}
         return PublicBundle(self.name, self.parameters.as_dict(), material)
 
     def joint_share(self, holder: int, shares: Sequence[bytes]) -> Mapping[str, bytes]:
-        share = self._sum(shares, "share")
-        return {"holder": holder.to_bytes(HOLDER_BYTES, "little"), "share": share.astype("<u8").tobytes()}
+        return self._sharing.material(holder, shares)
 
     def public_key(self, bundle: PublicBundle) -> ThresholdPublicKey:  # type: ignore[override]
         self.check_bundle(bundle)
         seed = material_of(bundle.material, "a_seed", SEED_BYTES)
-        b = self._residues(bundle.material.get("b", b""), "key b")
+        b = self._sharing.residues(bundle.material.get("b", b""), "key b")
         a = self._ring.uniform(seed, KEY_POLYNOMIAL, 0)
         return ThresholdPublicKey(bundle.key_id, a, self._ring.transform(b))
 
     def secret_key(self, bundle: SecretBundle) -> ThresholdShare:  # type: ignore[override]
         """That a share belongs to the public key shows in decrypting alone."""
         public = self.public_key(bundle.public)
-        holder = int.from_bytes(material_of(bundle.material, "holder", HOLDER_BYTES), "little")
-        if holder >= self.holders:
-            raise ParameterError("key holder", holder, f"must be below {self.holders}, the clients of the group")
-        share = self._residues(bundle.material.get("share", b""), "key share")
+        holder, share = self._sharing.opened(bundle.material)
         return ThresholdShare(public, holder, self._ring.transform(share))
 
     def holder_of(self, key: SecretKey) -> int:
         return _share(key).holder
-
-    def _sum(self, parts: Sequence[bytes], what: str) -> Residues:
-        if len(parts) != self.holders:
-            raise ParameterError("parts", len(parts), f"every one of {self.holders} clients has one")
-        total = self._residues(parts[0], what)
-        for part in parts[1:]:
-            total = self._ring.add(total, self._residues(part, what))
-        return total
-
-    def _residues(self, data: bytes, what: str) -> Residues:
-        expected = WIDE_BYTES * self._ring.degree
-        if len(data) != expected:
-            raise ParameterError(what, f"{len(data)} bytes", f"must be {expected} bytes")
-        residues = np.frombuffer(data, "<u8").astype(np.uint64).reshape(2, -1)
-        # The values may be secret: the message shows none of them.
-        if not bool((residues < np.array(PRIMES, np.uint64)[:, None]).all()):
-            raise ParameterError(what, "…", "holds a residue at or above its prime")
-        return residues
 
     # --- vectors
 
@@ -234,15 +204,13 @@ class ThresholdRlwe(Rlwe, ThresholdScheme):
 
     def partial_decrypt(self, key: SecretKey, ciphertext: ThresholdCiphertext, holders: Sequence[int]) -> bytes:
         share, ring, flooding = _share(key), self._ring, ciphertext.flooding
-        self._check_holders(holders)
-        if share.holder not in holders:
-            raise WrongHoldersError(holders, f"holder {share.holder} is not among them")
+        self._sharing.check_among(share.holder, holders)
         wide = [
             low | high << 64 for low, high in zip(ciphertext.u_low.tolist(), ciphertext.u_high.tolist(), strict=True)
         ]
         opened = ring.product(ring.transform(restored(wide, U_BITS)), share.transformed)[:, : flooding.key_degree]
         noise = ring.noise(self._entropy(SEED_BYTES), FLOODING, flooding.key_degree, flooding.flooding_bits)
-        part = ring.add(ring.times(opened, lagrange_at_zero(share.holder, holders)), noise)
+        part = ring.add(ring.times(opened, self._sharing.lagrange(share.holder, holders)), noise)
         return np.array(scaled(part, V_BITS), "<u4").tobytes()
 
     def combine(
@@ -254,7 +222,7 @@ class ThresholdRlwe(Rlwe, ThresholdScheme):
         shape: CodecShape,
     ) -> Words:
         holders = tuple(sorted(partials))
-        self._check_holders(holders)
+        self._sharing.check(holders)
         flooding = ciphertext.flooding
         opened = ciphertext.v.copy()
         for data in partials.values():
@@ -270,14 +238,6 @@ class ThresholdRlwe(Rlwe, ThresholdScheme):
         factor = self._arithmetic.transform_small(keys)
         words = self._arithmetic.decrypt_values(ciphertext.plan, factor, polynomials, ciphertext.values)
         return words.view(np.uint8).reshape(-1, WORD_BYTES)
-
-    def _check_holders(self, holders: Sequence[int]) -> None:
-        if len(holders) < self.threshold:
-            raise TooFewPartialsError(self.threshold, len(holders))
-        if len(holders) > self.threshold or len(set(holders)) != len(holders):
-            raise WrongHoldersError(holders, f"must be {self.threshold} different ones")
-        if not all(0 <= holder < self.holders for holder in holders):
-            raise WrongHoldersError(holders, f"the group's are 0 to {self.holders - 1}")
 
     # --- wire: u, 12 bytes a coefficient; v, 4; values
 
@@ -308,13 +268,6 @@ class ThresholdRlwe(Rlwe, ThresholdScheme):
             data[u_bytes : flooding.payload_bytes].view("<u4").astype(np.uint32),
             self._arithmetic.unpack(data[flooding.payload_bytes :], *layout.parts[2]),
         )
-
-
-def lagrange_at_zero(holder: int, holders: Sequence[int]) -> int:
-    """lambda_j mod Q of a set of holders: products of x_i / (x_i - x_j), x = holder + 1; differences are units."""
-    others = [other for other in holders if other != holder]
-    below = prod(other - holder for other in others)
-    return prod(other + 1 for other in others) * pow(below, -1, MODULUS) % MODULUS
 
 
 def _share(key: SecretKey) -> ThresholdShare:

@@ -17,7 +17,7 @@ from he_core.errors import ParameterError
 from he_core.flooding import LEAST_DECRYPTIONS, V_BITS, plan_flooding
 from he_core.frame import Participant
 from he_core.params import LATTICE_MODULUS_BITS, RlweParameters
-from he_core.schemes.rlwe_threshold import ThresholdShare, lagrange_at_zero
+from he_core.schemes.rlwe_threshold import ThresholdShare
 from he_core.threshold_errors import (
     TooFewPartialsError,
 )
@@ -132,7 +132,8 @@ def _opened_with(group: ThresholdGroup, total: bytes, holders: tuple[int, ...]) 
     opened = ciphertext.v.copy()
     for j in holders:
         part = ring.times(
-            ring.product(u, cast(ThresholdShare, group.keys[j]).transformed), lagrange_at_zero(j, holders)
+            ring.product(u, cast(ThresholdShare, group.keys[j]).transformed),
+            group.scheme._sharing.lagrange(j, holders),
         )
         opened -= np.array(scaled(part[:, : ciphertext.flooding.key_degree], V_BITS), np.uint32)
     spacing_bits = V_BITS - ciphertext.flooding.plaintext_bits
@@ -150,7 +151,7 @@ def test_t_minus_1_shares_combined_as_if_they_were_t_give_noise(group: Threshold
         assert np.abs(keys).max() > bound
 
 
-def test_t_minus_1_shares_fit_every_secret_alike() -> None:
+def test_t_minus_1_shares_fit_every_secret_alike(group: ThresholdGroup) -> None:
     """Shamir: whatever the secret, some polynomial goes through it and the t - 1 shares, so they do not tell it."""
     prime, shares = PRIMES[0], {1: 123456789, 2: 987654321}
     for secret in (0, 1, prime - 1):
@@ -161,7 +162,7 @@ def test_t_minus_1_shares_fit_every_secret_alike() -> None:
         )
         back = [1, 2, 3]
         values = {1: shares[1], 2: shares[2], 3: third % prime}
-        found = sum(lagrange_at_zero(x - 1, [y - 1 for y in back]) * values[x] for x in back) % prime
+        found = sum(group.scheme._sharing.lagrange(x - 1, [y - 1 for y in back]) * values[x] for x in back) % prime
         assert found == secret
 
 
@@ -208,7 +209,7 @@ def test_measured_noise_keeps_its_bounds(group: ThresholdGroup) -> None:
     exact = np.zeros((2, plan.key_degree), np.uint64)
     for j in holders:
         product = ring.product(u, cast(ThresholdShare, group.keys[j]).transformed)[:, : plan.key_degree]
-        exact = ring.add(exact, ring.times(product, lagrange_at_zero(j, holders)))
+        exact = ring.add(exact, ring.times(product, group.scheme._sharing.lagrange(j, holders)))
     whole = _whole(exact)
     spacing, scale = MODULUS >> plan.plaintext_bits, MODULUS / 2**32
     v = [int(value) * MODULUS >> 32 for value in ciphertext.v]
