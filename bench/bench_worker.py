@@ -32,7 +32,7 @@ from he_core.schemes.ckks import Ckks
 make, parameters = {"bfv": (Bfv, BfvParameters()), "ckks": (Ckks, CkksParameters())}[sys.argv[1]]
 values, repetitions = int(sys.argv[2]), int(sys.argv[3])
 callers = {"in process": at._here, "worker": Worker(Path(sys.executable)).call}
-schemes = {way: make(parameters, at.OpenFheLattice([caller], parameters.MODULUS)) for way, caller in callers.items()}
+schemes = {way: make(parameters, at.OpenFheLattice([caller], parameters.moduli)) for way, caller in callers.items()}
 keys = schemes["worker"].generate_keys()
 codec = Codec(16, 8, (values,), (0.05,))
 update = np.random.default_rng(1).uniform(-0.05, 0.05, values).astype(np.float32)

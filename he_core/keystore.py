@@ -25,7 +25,7 @@ from he_core.errors import KeyFileError, PassphraseError, WrongKeyFormatError
 from he_core.keys import VERIFICATION_KEY_BYTES, PublicBundle, SecretBundle
 
 PUBLIC_FORMAT, SECRET_FORMAT = "dcsfl public key 1", "dcsfl secret key 1"
-MAX_KEY_FILE_BYTES = 1 << 25  # a dealing to 256 members, in a ceremony, has 22 million
+MAX_KEY_FILE_BYTES = 1 << 26  # a dealing to 64 members of bfv at 256 bits, in a ceremony, has 34 million
 VERIFICATION = "verification_key"
 SCRYPT_COST, SCRYPT_BLOCK, SCRYPT_LANES = 1 << 17, 8, 1
 

@@ -11,6 +11,7 @@ from math import prod
 from typing import Any, ClassVar, TypeVar
 
 from he_core.errors import ParameterError, UnknownNameError
+from he_core.threshold_errors import NoFloodingError
 
 # NIST SP 800-57 Part 1 Rev. 5, Table 2 (factoring-based cryptography): modulus bits -> security strength.
 FACTORING_STRENGTH = {2048: 112, 3072: 128, 7680: 192}
@@ -21,6 +22,7 @@ LATTICE_MODULUS_BITS = {
     (2048, 128): 54, (2048, 192): 37, (2048, 256): 29,
     (4096, 128): 109, (4096, 192): 75, (4096, 256): 58,
     (8192, 128): 218, (8192, 192): 152, (8192, 256): 118,
+    (16384, 128): 438, (16384, 192): 305, (16384, 256): 237,
 }  # fmt: skip
 
 P = TypeVar("P", bound="SchemeParameters")
@@ -153,20 +155,10 @@ class RlweParameters(SchemeParameters):
             raise ParameterError("failure_bits", self.failure_bits, "must be a whole number")
         if not 64 <= self.failure_bits <= 128:
             raise ParameterError("failure_bits", self.failure_bits, "must be in [64, 128]")
-        for name, value in (("threshold", self.threshold), ("clients", self.clients)):
-            if isinstance(value, bool) or not isinstance(value, int):
-                raise ParameterError(name, value, "must be a whole number")
-        if (self.threshold, self.clients) != (0, 0):
-            if not 2 <= self.clients <= self.MOST_CLIENTS:
-                raise ParameterError("clients", self.clients, f"a threshold group has 2 to {self.MOST_CLIENTS}")
-            if not 2 <= self.threshold <= self.clients:
-                raise ParameterError(
-                    "threshold", self.threshold, f"must be in [2, clients={self.clients}], or 0 for a shared key"
-                )
+        _check_threshold(self.threshold, self.clients, self.MOST_CLIENTS)
 
     def as_dict(self) -> dict[str, Any]:
-        # What a shared key does not have is not named: its digests are those of before there were thresholds.
-        return {name: value for name, value in asdict(self).items() if value or name not in ("threshold", "clients")}
+        return _named(self)
 
     @classmethod
     def at_strength(cls, security_bits: int) -> RlweParameters:
@@ -210,12 +202,47 @@ class LatticeParameters(SchemeParameters):
         """N: the smallest degree whose row allows a modulus of this size at the strength asked for."""
         return _degree(self.security_bits, self.MODULUS_BITS)
 
+    @property
+    def moduli(self) -> tuple[int, ...]:
+        """The primes of a ciphertext's modulus."""
+        return (self.MODULUS,)
+
 
 @dataclass(frozen=True)
 class BfvParameters(LatticeParameters):
-    """`bfv`: as `LatticeParameters`."""
+    """`bfv`: as `LatticeParameters`, and who decrypts.
+
+    threshold, clients: any `threshold` of the group's `clients` decrypt together, 2 <= threshold <= clients <= 64;
+        both 0 where one key is shared by all.
+    """
+
+    threshold: int = 0
+    clients: int = 0
 
     scheme: ClassVar[str] = "bfv"
+    MOST_CLIENTS: ClassVar[int] = 64
+    FLOODED_BITS: ClassVar[int] = 180
+    FLOODED_PRIMES: ClassVar[dict[int, tuple[int, int, int]]] = {
+        8192: (2**60 - 2**14 + 1, 2**60 - 6 * 2**14 + 1, 2**60 - 10 * 2**14 + 1),
+        16384: (2**60 - 6 * 2**14 + 1, 2**60 - 10 * 2**14 + 1, 2**60 - 16 * 2**14 + 1),
+    }
+    """By degree, those OpenFHE 1.6 takes for a threshold group: the three largest below 2^60 that are 1 mod 2N. Its
+    noise flooding fills the first two."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_threshold(self.threshold, self.clients, self.MOST_CLIENTS)
+
+    def as_dict(self) -> dict[str, Any]:
+        return _named(self)
+
+    @property
+    def degree(self) -> int:
+        return _degree(self.security_bits, self.FLOODED_BITS) if self.threshold else super().degree
+
+    @property
+    def moduli(self) -> tuple[int, ...]:
+        return self.FLOODED_PRIMES[self.degree] if self.threshold else super().moduli
 
 
 @dataclass(frozen=True)
@@ -223,6 +250,30 @@ class CkksParameters(LatticeParameters):
     """`ckks`: as `LatticeParameters`."""
 
     scheme: ClassVar[str] = "ckks"
+
+    @classmethod
+    def from_literal(cls, literal: Mapping[str, Any]) -> CkksParameters:
+        """As for any scheme. Raises NoFloodingError where a threshold is asked for."""
+        if literal.get("threshold"):
+            raise NoFloodingError(cls.scheme, literal["threshold"])
+        return super().from_literal(literal)
+
+
+def _named(parameters: SchemeParameters) -> dict[str, Any]:
+    """What a shared key does not have is not named: its digests are those of before there were thresholds."""
+    given = asdict(parameters).items()
+    return {name: value for name, value in given if value or name not in ("threshold", "clients")}
+
+
+def _check_threshold(threshold: int, clients: int, most: int) -> None:
+    for name, value in (("threshold", threshold), ("clients", clients)):
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise ParameterError(name, value, "must be a whole number")
+    if (threshold, clients) != (0, 0):
+        if not 2 <= clients <= most:
+            raise ParameterError("clients", clients, f"a threshold group has 2 to {most}")
+        if not 2 <= threshold <= clients:
+            raise ParameterError("threshold", threshold, f"must be in [2, clients={clients}], or 0 for a shared key")
 
 
 def _check_lattice_strength(security_bits: object) -> None:

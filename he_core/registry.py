@@ -199,15 +199,21 @@ def _own() -> list[Registration]:
 
     def bfv_on_openfhe(parameters: BfvParameters, threads: int) -> Scheme:
         from he_core.arith.openfhe_backend.lattice import lattice
+
+        arithmetic = lattice(parameters.moduli, threads)
+        if parameters.threshold:
+            from he_core.schemes.bfv_threshold import ThresholdBfv
+
+            return ThresholdBfv(parameters, arithmetic)
         from he_core.schemes.bfv import Bfv
 
-        return Bfv(parameters, lattice(parameters.MODULUS, threads))
+        return Bfv(parameters, arithmetic)
 
     def ckks_on_openfhe(parameters: CkksParameters, threads: int) -> Scheme:
         from he_core.arith.openfhe_backend.lattice import lattice
         from he_core.schemes.ckks import Ckks
 
-        return Ckks(parameters, lattice(parameters.MODULUS, threads))
+        return Ckks(parameters, lattice(parameters.moduli, threads))
 
     return [
         Registration(RlweParameters, "native", rlwe_on_native, _not_built),

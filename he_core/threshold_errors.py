@@ -12,7 +12,23 @@ class NoThresholdError(ParameterError):
 
     def __init__(self, scheme: str) -> None:
         super().__init__(
-            "scheme", scheme, "its key is shared, not split; use rlwe with parameters threshold and clients set"
+            "scheme",
+            scheme,
+            "its key is shared, not split; use rlwe or bfv with parameters threshold and clients set",
+        )
+        self.scheme = scheme
+
+
+class NoFloodingError(ParameterError):
+    """A threshold for a scheme whose partial decryptions would tell about the key."""
+
+    def __init__(self, scheme: str, threshold: object) -> None:
+        super().__init__(
+            "threshold",
+            threshold,
+            f"OpenFHE floods partial decryptions of {scheme} with Gaussian noise of 2^20 alone, which does not hide "
+            "their key's noise to 2^-40 (docs/openfhe.md); use bfv or rlwe, or leave threshold and clients out for a "
+            "shared key",
         )
         self.scheme = scheme
 

@@ -146,9 +146,8 @@ class ResidueScheme(Scheme):
         public = key.public if isinstance(key, SecretKey) else key
         if not isinstance(public, ResiduePublicKey):
             raise ParameterError("key", type(key).__name__, f"is not a public key of {self.name}")
-        numbers = np.zeros((self._chunks(shape), self.parameters.degree), self.number)
-        numbers.reshape(-1)[: len(words)] = words.view(self.number).reshape(-1)
-        return ResidueVector(shape, self._lattice.encrypt(self.context(shape), public.residues, numbers))
+        residues = self._lattice.encrypt(self.context(shape), public.residues, self.numbers(words, shape))
+        return ResidueVector(shape, residues)
 
     def add(self, key: PublicKey, accumulator: ResidueVector, addend: ResidueVector) -> ResidueVector:
         """Residues are added as 64-bit words: a full sum of MAX_ADDENDS is below 2^60."""
@@ -161,6 +160,16 @@ class ResidueScheme(Scheme):
         shape, residues = ciphertext.shape, _reduced(ciphertext)
         numbers = np.empty((len(residues), self.parameters.degree), self.number)
         self._lattice.decrypt(self.context(shape), key.residues, residues, numbers)
+        return self.words(numbers, shape)
+
+    def numbers(self, words: Words, shape: CodecShape) -> NDArray[Any]:
+        """Words as the library takes them, [chunks, degree]; the last ones zero."""
+        numbers = np.zeros((self._chunks(shape), self.parameters.degree), self.number)
+        numbers.reshape(-1)[: len(words)] = words.view(self.number).reshape(-1)
+        return numbers
+
+    def words(self, numbers: NDArray[Any], shape: CodecShape) -> Words:
+        """What `numbers` made this of."""
         word_count = self.plaintext(shape).word_count(shape.value_count)
         return numbers.reshape(-1)[:word_count].view(np.uint8).reshape(word_count, self.number.itemsize)
 

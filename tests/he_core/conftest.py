@@ -50,7 +50,7 @@ _FOUND = {
     if status.capabilities is not None
 }
 SHARED = list(_FOUND)
-SPLIT = [(*name, TOGETHER) for name in SHARED if name[0] in ("rlwe",)]
+SPLIT = [(*name, TOGETHER) for name in SHARED if name[0] in ("rlwe", "bfv")]
 HERE: list[tuple[str, ...]] = [*SHARED, *SPLIT]
 EXACT = [name for name in HERE if _FOUND[name[0], name[1]].exact]
 

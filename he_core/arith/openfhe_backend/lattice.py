@@ -23,8 +23,8 @@ Caller = Callable[[str, dict[str, Any], list[NDArray[Any]]], Call]
 class LatticeContext:
     """What a context of OpenFHE is made from.
 
-    encoding: "coefficients" (BFV) or "slots" (CKKS). precision_bits: log2 of t, or of the scale. addends: the most of
-    a sum.
+    encoding: "coefficients" (BFV), "coefficients-together" (BFV for a threshold group) or "slots" (CKKS).
+    precision_bits: log2 of t, or of the scale. addends: the most of a sum.
     """
 
     encoding: str
@@ -38,14 +38,15 @@ class LatticeContext:
 class OpenFheLattice:
     """Encryption and decryption of numbers [chunks, degree] by OpenFHE, `threads` calls at a time.
 
-    Its Python functions hold the GIL, so only workers run side by side.
+    Its Python functions hold the GIL, so only workers run side by side. A polynomial is L rows of residues, one for
+    each prime of the modulus.
     """
 
     name = "openfhe"
 
-    def __init__(self, callers: list[Caller], modulus: int) -> None:
+    def __init__(self, callers: list[Caller], moduli: tuple[int, ...]) -> None:
         self._callers = callers
-        self._modulus = modulus
+        self._moduli = moduli
         self._threads = Threads(len(callers), "openfhe")
         self._opened: set[LatticeContext] = set()
         self.conversion_ns = 0
@@ -54,34 +55,52 @@ class OpenFheLattice:
     def start(self, context: LatticeContext) -> None:
         """Start what computes and make the context, where that is not done yet.
 
-        Raises LibraryError where OpenFHE refuses it or has another modulus, WorkerStartError.
+        Raises LibraryError where OpenFHE refuses it or has other primes, WorkerStartError.
         """
         if context in self._opened:
             return
         for caller in self._callers:
-            [[modulus]], _ = caller("open", asdict(context), [])
-            if modulus != self._modulus:
-                raise LibraryError("open", f"the modulus is {modulus}, where frames have {self._modulus}")
+            [moduli], _ = caller("open", asdict(context), [])
+            if tuple(moduli.tolist()) != self._moduli:
+                raise LibraryError("open", f"the moduli are {moduli.tolist()}, where frames have {self._moduli}")
         self._opened.add(context)
 
     def generate_keys(self, context: LatticeContext) -> tuple[Residues, Residues]:
-        """public uint64[2, degree], secret uint64[1, degree]."""
+        """public uint64[2 L, degree], secret uint64[L, degree]."""
         self.start(context)
         [public, secret], _ = self._callers[0]("generate_keys", asdict(context), [])
         return public, secret
 
     def encrypt(self, context: LatticeContext, public: Residues, numbers: Numbers) -> Residues:
-        """uint64[chunks, 2, degree]."""
-        out = np.empty((len(numbers), 2, context.degree), np.uint64)
-        self._split("encrypt", context, public, numbers, out)
+        """uint64[chunks, 2 L, degree]."""
+        out = np.empty((len(numbers), 2 * len(self._moduli), context.degree), np.uint64)
+        self._split("encrypt", context, [public], numbers, out)
         return out
 
     def decrypt(self, context: LatticeContext, secret: Residues, residues: Residues, out: Numbers) -> None:
-        """Numbers [chunks, degree] from uint64[chunks, 2, degree], each below q."""
-        self._split("decrypt", context, secret, residues, out)
+        """Numbers [chunks, degree] from uint64[chunks, 2 L, degree], each below its prime."""
+        self._split("decrypt", context, [secret], residues, out)
+
+    # --- a threshold group's
+
+    def join(self, context: LatticeContext, a: Residues) -> tuple[Residues, Residues]:
+        """A client's b and its secret under the group's a: uint64[L, degree] each."""
+        self.start(context)
+        [public, secret], _ = self._callers[0]("join", asdict(context), [a])
+        return public, secret
+
+    def partial(self, context: LatticeContext, secret: Residues, factors: Residues) -> Residues:
+        """secret times each of uint64[chunks, L, degree], with noise; the same shape."""
+        out = np.empty_like(factors)
+        self._split("partial", context, [secret], factors, out)
+        return out
+
+    def fuse(self, context: LatticeContext, sums: Residues, out: Numbers) -> None:
+        """Numbers [chunks, degree] from c0 and all parts together, uint64[chunks, L, degree]."""
+        self._split("fuse", context, [], sums, out)
 
     def _split(
-        self, name: str, context: LatticeContext, key: Residues, rows: NDArray[Any], out: NDArray[Any]
+        self, name: str, context: LatticeContext, keys: list[Residues], rows: NDArray[Any], out: NDArray[Any]
     ) -> None:
         self.start(context)
         literal = asdict(context)
@@ -91,7 +110,7 @@ class OpenFheLattice:
             caller = free.pop()
             for start in range(part.start, part.stop, CHUNKS_A_CALL):
                 piece = slice(start, min(start + CHUNKS_A_CALL, part.stop))
-                [out[piece]], conversion_ns = caller(name, literal, [key, rows[piece]])
+                [out[piece]], conversion_ns = caller(name, literal, [*keys, rows[piece]])
                 spent.append(conversion_ns)
 
         sharers = min(len(free), len(rows))
@@ -104,11 +123,11 @@ def obstacle() -> str | None:
     return interpreter.place().obstacle
 
 
-def lattice(modulus: int, threads: int) -> OpenFheLattice:
+def lattice(moduli: tuple[int, ...], threads: int) -> OpenFheLattice:
     """OpenFHE in this process where it imports, else at `threads` workers."""
     python = interpreter.place().python
     callers: list[Caller] = [_here] if python is None else [Worker(python).call for _ in range(threads)]
-    return OpenFheLattice(callers, modulus)
+    return OpenFheLattice(callers, moduli)
 
 
 def _here(name: str, context: dict[str, Any], arrays: list[NDArray[Any]]) -> Call:
