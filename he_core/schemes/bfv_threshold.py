@@ -204,7 +204,7 @@ class ThresholdBfv(Bfv, ThresholdScheme):
                     "partial decryption", f"{len(data)} bytes", f"must be {self.partial_bytes(shape)}"
                 )
             part = np.frombuffer(data, "<u8").astype(np.uint64).reshape(opened.shape)
-            _check_below(part, ring.last, 0)
+            _check_below(part, ring.primes[2:], 0)
             opened = ring.add_quotients(opened, part)
         numbers = np.empty(opened.shape, self.number)
         self._multiparty.fuse(self.context(shape), ring.multiplied(opened), numbers)
@@ -240,16 +240,19 @@ class ThresholdBfv(Bfv, ThresholdScheme):
         chunks, degree = self._chunks(shape), self.parameters.degree
         residues = np.frombuffer(payload, "<u8").astype(np.uint64)
         c0, c1 = residues[: chunks * degree], residues[chunks * degree :].reshape(chunks, TOWERS, degree)
-        _check_below(c0, self._ring.last, 0)
-        for tower, prime in enumerate(self._ring.primes):
-            _check_below(c1[:, tower], prime, chunks * degree)
+        _check_below(c0, self._ring.primes[2:], 0)
+        _check_below(c1, self._ring.primes, c0.size)
         return DividedVector(shape, c0.reshape(chunks, degree), c1)
 
 
-def _check_below(residues: NDArray[np.uint64], prime: int, first: int) -> None:
-    over = np.flatnonzero(residues.reshape(-1) >= np.uint64(prime))
+def _check_below(residues: NDArray[np.uint64], primes: tuple[int, ...], first: int) -> None:
+    """Raise CiphertextRangeError where one of [..., L, N] is not below its prime; indices count from `first`."""
+    rows = residues.reshape(-1, len(primes), residues.shape[-1])
+    over = np.flatnonzero(rows >= np.array(primes, np.uint64)[:, None])
     if over.size:
-        raise CiphertextRangeError(first + int(over[0]), f"is not below its modulus, {prime}")
+        at = int(over[0])
+        prime = primes[at // rows.shape[-1] % len(primes)]
+        raise CiphertextRangeError(first + at, f"is not below its modulus, {prime}")
 
 
 def _share(key: SecretKey) -> GroupShare:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 import google_crc32c
 import numpy as np
@@ -33,7 +33,6 @@ from he_core.frame import Participant
 from he_core.keys import SecretKey
 from he_core.packing import Reals
 from he_core.scheme import Deal, ThresholdScheme, threshold_scheme
-from he_core.schemes.rlwe_threshold import ThresholdCiphertext, ThresholdRlwe
 
 QUICK_PARAMETERS: dict[str, dict[str, Any]] = {"paillier": {"modulus_bits": 2048}}
 """Parameters that keep a scheme's tests short; schemes not named here run with their defaults."""
@@ -243,9 +242,9 @@ def dealt(scheme: ThresholdScheme) -> tuple[list[Deal], tuple[SecretBundle, ...]
 class ThresholdGroup:
     """Keys of one ceremony, and sums under them."""
 
-    def __init__(self, threshold: int, holders: int, **parameters: int) -> None:
+    def __init__(self, threshold: int, holders: int, scheme: str = "rlwe", **parameters: int) -> None:
         wanted = {"threshold": threshold, "clients": holders, **parameters}
-        self.scheme = cast(ThresholdRlwe, he_core.create("rlwe", parameters=wanted, threads=1))
+        self.scheme: Any = threshold_scheme(he_core.create(scheme, parameters=wanted, threads=1))
         self.deals, self.bundles = dealt(self.scheme)
         self.public = self.bundles[0].public
         self.keys = [self.scheme.secret_key(bundle) for bundle in self.bundles]
@@ -261,7 +260,7 @@ class ThresholdGroup:
     def partials(self, total: bytes, holders: tuple[int, ...], codec: Codec, *, round: int = 0) -> list[bytes]:
         return parts_of(self.scheme, [self.keys[j] for j in holders], total, codec, round)
 
-    def ciphertext(self, total: bytes, codec: Codec) -> ThresholdCiphertext:
+    def ciphertext(self, total: bytes, codec: Codec) -> Any:
         return self.scheme.parse(self.keys[0].public, frame.parse(total).payload, codec.shape)
 
 

@@ -14,40 +14,48 @@ import pytest
 from he_core import Aggregator, Codec, Decryptor, Encryptor, SecretBundle, ShareHolder, Verifier, create, keystore
 from he_core import ceremony_files as files
 from he_core.ceremony import Dealing, Joining, Proposal, Seat, fingerprint
-from he_core.errors import HeCoreError, KeyFileError, PassphraseError
+from he_core.errors import BackendUnavailableError, HeCoreError, KeyFileError, PassphraseError
 from he_core.frame import Participant
-from he_core.scheme import ThresholdScheme
+from he_core.scheme import ThresholdScheme, threshold_scheme
 from he_core.threshold_errors import CeremonyError
 
 MEMBERS = ("north", "south", "west")
-SCHEME = cast(ThresholdScheme, create("rlwe", parameters={"threshold": 2, "clients": 3}, threads=1))
+
+
+def scheme_of(name: str, threshold: int = 2) -> ThresholdScheme:
+    return threshold_scheme(create(name, parameters={"threshold": threshold, "clients": 3}, threads=1))
 
 
 @dataclasses.dataclass
 class Table:
     """A ceremony whose messages are all there."""
 
+    scheme: ThresholdScheme
     proposal: Proposal
     seats: list[Seat]
     joinings: list[Joining]
     dealings: list[Dealing]
 
     def finish(self, index: int = 0) -> SecretBundle:
-        return self.seats[index].finish(SCHEME, self.joinings, self.dealings)
+        return self.seats[index].finish(self.scheme, self.joinings, self.dealings)
 
 
-@pytest.fixture(scope="module")
-def held() -> Table:
-    proposal = Proposal.fresh("lung", MEMBERS, SCHEME)
-    seats = [Seat.take(proposal, member, SCHEME) for member in MEMBERS]
+@pytest.fixture(scope="module", params=["rlwe", "bfv"])
+def held(request: pytest.FixtureRequest) -> Table:
+    try:
+        scheme = scheme_of(request.param)
+    except BackendUnavailableError as error:
+        pytest.skip(str(error))
+    proposal = Proposal.fresh("lung", MEMBERS, scheme)
+    seats = [Seat.take(proposal, member, scheme) for member in MEMBERS]
     joinings = [seat.joining() for seat in seats]
-    return Table(proposal, seats, joinings, [seat.dealing(joinings) for seat in seats])
+    return Table(scheme, proposal, seats, joinings, [seat.dealing(joinings) for seat in seats])
 
 
 @pytest.fixture
 def table(held: Table) -> Table:
     """One to be spoilt."""
-    return Table(held.proposal, list(held.seats), list(held.joinings), list(held.dealings))
+    return Table(held.scheme, held.proposal, list(held.seats), list(held.joinings), list(held.dealings))
 
 
 def test_all_members_end_with_one_public_key_one_group_secret_and_different_shares(held: Table) -> None:
@@ -60,23 +68,24 @@ def test_all_members_end_with_one_public_key_one_group_secret_and_different_shar
 
 def test_any_two_of_three_decrypt_a_verified_sum_under_the_ceremonys_key(held: Table) -> None:
     bundles = [held.finish(index) for index in range(3)]
-    keys = [SCHEME.secret_key(bundle) for bundle in bundles]
+    scheme = held.scheme
+    keys = [scheme.secret_key(bundle) for bundle in bundles]
     codec = Codec(bits=16, k_max=4, lengths=(300,), limits=(1.0,), verified=True)
     verifiers = [Verifier(cast(bytes, bundle.verification_key), bytes(16)) for bundle in bundles]
-    aggregator = Aggregator(SCHEME, SCHEME.public_key(bundles[0].public))
+    aggregator = Aggregator(scheme, scheme.public_key(bundles[0].public))
     aggregator.open(0, codec.shape)
     updates = [np.full(300, value, np.float32) for value in (0.5, -0.25, 0.125)]
     for client, update in enumerate(updates):
-        encryptor = Encryptor(SCHEME, keys[client], verifier=verifiers[client])
+        encryptor = Encryptor(scheme, keys[client], verifier=verifiers[client])
         aggregator.add(encryptor.encrypt(update, codec, round=0, client=client))
     total = aggregator.result()
     entries = [Participant(client, 1) for client in range(3)]
     for pair in ((0, 1), (0, 2), (1, 2)):
         parts = [
-            ShareHolder(SCHEME, keys[j]).partial(total, codec, round=0, holders=pair, participants=entries)
+            ShareHolder(scheme, keys[j]).partial(total, codec, round=0, holders=pair, participants=entries)
             for j in pair
         ]
-        decryptor = Decryptor(SCHEME, keys[pair[0]], verifier=verifiers[pair[0]])
+        decryptor = Decryptor(scheme, keys[pair[0]], verifier=verifiers[pair[0]])
         mean = decryptor.decrypt(total, codec, round=0, participants=entries, partials=parts)
         np.testing.assert_allclose(mean, 0.125, atol=2e-5)
 
@@ -102,14 +111,14 @@ def test_no_message_and_no_repr_holds_a_share_or_a_secret(held: Table) -> None:
 
 def _other(held: Table) -> Table:
     """The same seats taken anew."""
-    seats = [Seat.take(held.proposal, member, SCHEME) for member in MEMBERS]
+    seats = [Seat.take(held.proposal, member, held.scheme) for member in MEMBERS]
     joinings = [seat.joining() for seat in seats]
-    return Table(held.proposal, seats, joinings, [seat.dealing(joinings) for seat in seats])
+    return Table(held.scheme, held.proposal, seats, joinings, [seat.dealing(joinings) for seat in seats])
 
 
 def test_a_key_part_chosen_after_the_others_were_seen_is_refused(table: Table) -> None:
     """The rogue key: south's part is another one than it committed to."""
-    rogue = SCHEME.deal(table.proposal.public_seed).public
+    rogue = table.scheme.deal(table.proposal.public_seed).public
     table.dealings[1] = dataclasses.replace(table.dealings[1], public=rogue)
     with pytest.raises(CeremonyError, match="'south' did not keep to its commitment"):
         table.finish()
@@ -117,7 +126,7 @@ def test_a_key_part_chosen_after_the_others_were_seen_is_refused(table: Table) -
 
 def test_a_joining_put_in_by_the_channel_changes_the_fingerprint_and_ends_the_ceremony(table: Table) -> None:
     before = fingerprint(table.proposal, table.joinings)
-    table.joinings[2] = Seat.take(table.proposal, "west", SCHEME).joining()
+    table.joinings[2] = Seat.take(table.proposal, "west", table.scheme).joining()
     assert fingerprint(table.proposal, table.joinings) != before
     with pytest.raises(CeremonyError, match="of another ceremony, or of other joinings"):
         table.finish()
@@ -145,8 +154,8 @@ def test_messages_of_another_ceremony_are_refused(held: Table, table: Table) -> 
     table.dealings[1] = _other(held).dealings[1]
     with pytest.raises(CeremonyError, match="'south' is of another ceremony"):
         table.finish()
-    foreign = Proposal.fresh("lung", MEMBERS, SCHEME)
-    table.joinings[1] = Seat.take(foreign, "south", SCHEME).joining()
+    foreign = Proposal.fresh("lung", MEMBERS, held.scheme)
+    table.joinings[1] = Seat.take(foreign, "south", held.scheme).joining()
     with pytest.raises(CeremonyError, match="'south' is to another proposal"):
         table.seats[0].dealing(table.joinings)
 
@@ -157,13 +166,13 @@ def test_missing_repeated_and_unknown_members_are_named(held: Table) -> None:
     with pytest.raises(CeremonyError, match="twice"):
         held.seats[0].dealing([*held.joinings, held.joinings[0]])
     with pytest.raises(CeremonyError, match="'east' is not among"):
-        Seat.take(held.proposal, "east", SCHEME)
+        Seat.take(held.proposal, "east", held.scheme)
     with pytest.raises(CeremonyError, match="3 members with different names"):
-        Proposal.fresh("lung", ("a", "a", "b"), SCHEME)
+        Proposal.fresh("lung", ("a", "a", "b"), held.scheme)
 
 
 def test_a_proposal_for_other_parameters_is_refused(held: Table) -> None:
-    other = cast(ThresholdScheme, create("rlwe", parameters={"threshold": 3, "clients": 3}, threads=1))
+    other = scheme_of(held.scheme.name, 3)
     with pytest.raises(CeremonyError, match="threshold"):
         Seat.take(held.proposal, "north", other)
 
