@@ -1,4 +1,7 @@
-"""A threshold group's costs beside a shared key's: encrypt, add, a part, and what a client does to decrypt."""
+"""A threshold group's costs beside a shared key's: encrypt, add, a part, and what a client does to decrypt.
+
+`bfv` where OpenFHE runs here.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import numpy as np
 import pytest
 
 from he_core import Aggregator, Codec, Decryptor, Encryptor, SecretBundle, create, frame
+from he_core.errors import BackendUnavailableError
 from he_core.frame import Participant
 from he_core.scheme import Scheme, ThresholdScheme
 from he_core.threshold import ShareHolder
@@ -18,12 +22,12 @@ COUNTS = (37_000, 1_000_000)
 ENTRIES = [Participant(client, 1) for client in range(CLIENTS)]
 
 
-def _group(threshold: int) -> tuple[Scheme, list[Any]]:
+def _group(name: str, threshold: int) -> tuple[Scheme, list[Any]]:
     """A scheme on one thread, and every client's key."""
     if not threshold:
-        scheme = create("rlwe", threads=1)
+        scheme = create(name, threads=1)
         return scheme, [scheme.secret_key(scheme.generate_keys())] * CLIENTS
-    scheme = create("rlwe", parameters={"threshold": threshold, "clients": CLIENTS}, threads=1)
+    scheme = create(name, parameters={"threshold": threshold, "clients": CLIENTS}, threads=1)
     together, seed = cast(ThresholdScheme, scheme), os.urandom(32)
     deals = [together.deal(seed) for _ in range(CLIENTS)]
     public = together.joint_key(seed, [deal.public for deal in deals])
@@ -31,9 +35,16 @@ def _group(threshold: int) -> tuple[Scheme, list[Any]]:
     return scheme, [scheme.secret_key(SecretBundle(public, share)) for share in shares]
 
 
-@pytest.fixture(scope="module", params=[0, THRESHOLD], ids=["shared-key", "threshold-3-of-4"])
+@pytest.fixture(
+    scope="module",
+    params=[(name, threshold) for name in ("rlwe", "bfv") for threshold in (0, THRESHOLD)],
+    ids=lambda chosen: f"{chosen[0]}-{'threshold-3-of-4' if chosen[1] else 'shared-key'}",
+)
 def group(request: pytest.FixtureRequest) -> tuple[Scheme, list[Any]]:
-    return _group(request.param)
+    try:
+        return _group(*request.param)
+    except BackendUnavailableError as error:
+        pytest.skip(str(error))
 
 
 @pytest.mark.parametrize("count", COUNTS)

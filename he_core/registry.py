@@ -10,7 +10,7 @@ import importlib.util
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from importlib.metadata import entry_points
 from typing import Any
@@ -59,6 +59,11 @@ class Status:
     obstacle: str | None
     capabilities: Capabilities | None  # with default parameters; None where the backend cannot run here
     parameters: type[SchemeParameters]
+
+    @property
+    def can_be_split(self) -> bool:
+        """Whether parameters `threshold` and `clients` make its key a threshold group's."""
+        return "threshold" in {field.name for field in fields(self.parameters)}
 
 
 class Registry:

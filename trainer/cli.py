@@ -159,7 +159,8 @@ def schemes() -> None:
     table = Table(
         *("scheme", "backend", "here", "security", "trust", "what it is"),
         title="encryption.scheme / .backend",
-        caption=f"kernels in use: {he_core.kernel_target()}",
+        caption=f"kernels in use: {he_core.kernel_target()}; a threshold (any t of n clients decrypt together, none "
+        "alone): encryption.parameters.threshold=t .clients=n, keys by `dcsfl-train keys ceremony`",
     )
     for status in he_core.registry.default().statuses():
         found = status.capabilities
@@ -168,7 +169,7 @@ def schemes() -> None:
             status.backend,
             "yes" if status.obstacle is None else f"no: {status.obstacle}",
             "" if found is None else f"{found.security_bits} bits" if found.encrypts else "none",
-            "" if found is None else found.trust.sentence,
+            "" if found is None else found.trust.sentence + "; or a threshold" * status.can_be_split,
             "" if found is None else found.summary,
         )
     Console(width=None if sys.stdout.isatty() else 160).print(table)

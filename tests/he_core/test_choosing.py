@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from he_core import Codec, CodecShape, Trust, registry
-from he_core.errors import RingTooSmallError
+from he_core.errors import HeCoreError, RingTooSmallError
 from he_core.params import BfvParameters, CkksParameters, PaillierParameters, PlainParameters, RlweParameters
 
 if TYPE_CHECKING:
@@ -27,6 +27,18 @@ def test_who_encrypts_nothing_offers_no_trust_and_no_one_else() -> None:
     for status in registry.default().statuses():
         if status.capabilities is not None:
             assert status.capabilities.encrypts == (status.capabilities.trust > Trust.NONE)
+
+
+def test_schemes_that_can_be_split_are_those_whose_parameters_make_a_threshold_scheme() -> None:
+    for status in registry.default().statuses():
+        if status.obstacle is not None:
+            continue
+        if status.can_be_split:
+            made = registry.create(status.scheme, status.backend, {"threshold": 2, "clients": 3}, threads=1)
+            assert made.capabilities.trust is Trust.THRESHOLD
+        else:
+            with pytest.raises(HeCoreError, match="threshold"):
+                registry.create(status.scheme, status.backend, {"threshold": 2, "clients": 3}, threads=1)
 
 
 @pytest.mark.parametrize("rounding", ["nearest", "stochastic"])

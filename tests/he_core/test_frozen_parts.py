@@ -113,20 +113,20 @@ def test_the_frozen_public_key_is_the_public_half_of_every_share(frozen: FrozenG
 @pytest.fixture(scope="module")
 def rlwe(tmp_path_factory: pytest.TempPathFactory) -> dict[int, tuple[list[int], list[int]]]:
     """Holder -> the exact first N coefficients of lambda share u mod Q, and its frozen part as numbers."""
-    payload = (FROZEN / "rlwe-2-of-3-sum.frame").read_bytes()
+    payload = (FROZEN / "2-of-3-rlwe-sum.frame").read_bytes()
     u_bytes = 12 * oracle.DEGREE
     data = bytes(frame.parse(payload).payload[:u_bytes])
     u = oracle.restored([int.from_bytes(data[i : i + 12], "little") for i in range(0, u_bytes, 12)], 96)
     half, found = pow(2, -1, oracle.Q), {}
     for holder, weight in ((0, 3 * half), (2, -half)):  # lambda of {0, 2}: (2+1)/(2-0) and (0+1)/(0-2)
-        document = json.loads((FROZEN / f"TEST-ONLY-rlwe-2-of-3.share-{holder}.json").read_text(encoding="ascii"))
+        document = json.loads((FROZEN / f"TEST-ONLY-2-of-3-rlwe.share-{holder}.json").read_text(encoding="ascii"))
         path = tmp_path_factory.mktemp("share") / "share.json"
         path.write_text(json.dumps(document), encoding="ascii")
         path.chmod(0o600)
         stored = struct.unpack(f"<{2 * oracle.DEGREE}Q", keystore.load_secret(path).material["share"])
         share = oracle.joined([stored[: oracle.DEGREE], stored[oracle.DEGREE :]])
         exact = [weight * x % oracle.Q for x in oracle.product(u, share)[: oracle.KEY_DEGREE]]
-        part = bytes(frame.parse((FROZEN / f"rlwe-2-of-3-part-of-holder-{holder}.frame").read_bytes()).payload[48:])
+        part = bytes(frame.parse((FROZEN / f"2-of-3-rlwe-part-of-holder-{holder}.frame").read_bytes()).payload[48:])
         found[holder] = (exact, list(struct.unpack(f"<{oracle.KEY_DEGREE}I", part)))
     return found
 

@@ -4,28 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import os
-import subprocess
-import sys
-from typing import TYPE_CHECKING, Any
+import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 import lattice_oracle as oracle
-from he_core import Codec, Decryptor, Trust, create, frame
-from he_core.arith.openfhe_backend import interpreter, library
-from he_core.arith.tower_ring import TowerRing, smallest_root
-from he_core.codec import CodecShape
+import rlwe_oracle
+from he_core import Codec, Decryptor, Trust, frame
+from he_core.arith.openfhe_backend import interpreter
+from he_core.arith.tower_ring import TowerRing
 from he_core.errors import CiphertextRangeError, FrameError, ParameterError
-from he_core.flooding import DISTANCE_BITS, LEAST_DECRYPTIONS
-from he_core.flooding_bfv import flooded_sum
-from he_core.params import LATTICE_MODULUS_BITS, BfvParameters, CkksParameters
-from he_core.schemes.bfv import PLAINTEXT_BITS
-from he_core.schemes.residues import MAX_ADDENDS
 from he_core.threshold_errors import (
     KeyUsedUpError,
-    NoFloodingError,
     PartialsDoNotFitError,
     TooFewPartialsError,
     WrongHoldersError,
@@ -54,17 +46,6 @@ def bfv(threshold_group: type[ThresholdGroup]) -> ThresholdGroup:
 @pytest.fixture(scope="module")
 def total(bfv: ThresholdGroup) -> bytes:
     return bfv.sum(updates(), CODEC)
-
-
-def whole(rows: np.ndarray, primes: tuple[int, ...]) -> list[int]:
-    """Numbers in [-Q/2, Q/2) from residues, by the Chinese remainder theorem in Python's integers."""
-    modulus = primes[0]
-    values = [int(value) for value in rows[0]]
-    for row, prime in zip(rows[1:], primes[1:], strict=True):
-        inverse = pow(modulus, -1, prime)
-        values = [x + modulus * ((int(y) - x) * inverse % prime) for x, y in zip(values, row, strict=True)]
-        modulus *= prime
-    return [x - modulus if x > modulus // 2 else x for x in values]
 
 
 def times(ring: TowerRing, a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -117,7 +98,7 @@ def test_t_minus_1_shares_combined_as_if_they_were_t_give_noise(bfv: ThresholdGr
     spacing = ring.modulus / 2**precision_bits
 
     def off(holders: tuple[int, ...]) -> np.ndarray:
-        numbers = np.array(whole(ring.coefficients(_phase(bfv, total, holders)), ring.primes), dtype=object)
+        numbers = np.array(oracle.joined(ring.coefficients(_phase(bfv, total, holders)), ring.primes), dtype=object)
         return np.array([float(x / spacing) % 1 for x in numbers])
 
     right = off((0, 2, 4))
@@ -151,10 +132,10 @@ def test_the_joint_key_is_ringlwe_under_a_sum_of_ternary_secrets_that_no_message
     secret = np.zeros_like(bfv.keys[0].residues)
     for j in (1, 2, 4):
         secret = ring.add(secret, ring.times(bfv.keys[j].residues, bfv.scheme._sharing.lagrange(j, (1, 2, 4))))
-    values = whole(ring.coefficients(secret), ring.primes)
+    values = oracle.joined(ring.coefficients(secret), ring.primes)
     assert set(values) <= set(range(-HOLDERS, HOLDERS + 1))
     assert 0.8 < np.var(values) / (2 / 3 * HOLDERS) < 1.2  # of five ternary ones
-    errors = whole(ring.coefficients(ring.add(public[:3], times(ring, public[3:], secret))), ring.primes)
+    errors = oracle.joined(ring.coefficients(ring.add(public[:3], times(ring, public[3:], secret))), ring.primes)
     assert max(map(abs, errors)) < 8 * 3.19 * HOLDERS**0.5
     assert 0.8 < np.std(errors) / (3.19 * HOLDERS**0.5) < 1.2
     for deal, bundle in zip(bfv.deals, bfv.bundles, strict=True):
@@ -184,7 +165,7 @@ def test_openfhes_noise_is_uniform_over_the_first_two_primes_and_hides_what_is_b
     secret = bfv.keys[3].residues
     part = scheme._multiparty.partial(scheme.context(CODEC.shape), secret, ciphertext.c1[:1])[0]
     exact = ring.times(times(ring, secret, ciphertext.c1[0]), -1)
-    noise = np.array([x / plan.width for x in whole(ring.coefficients(ring.add(part, exact)), ring.primes)])
+    noise = np.array([x / plan.width for x in oracle.joined(ring.coefficients(ring.add(part, exact)), ring.primes)])
     assert plan.width == ring.primes[0] * ring.primes[1]
     assert noise.min() >= -0.5
     assert noise.max() <= 0.5
@@ -204,22 +185,10 @@ def test_openfhes_noise_is_uniform_over_the_first_two_primes_and_hides_what_is_b
     for _ in range(8):
         fresh = scheme._lattice.encrypt(context, public, numbers)[0]
         summed = np.concatenate([ring.add(summed[:3], fresh[:3]), ring.add(summed[3:], fresh[3:])])
-    errors = whole(ring.coefficients(ring.add(summed[:3], times(ring, summed[3:], whole_secret))), ring.primes)
+    errors = oracle.joined(
+        ring.coefficients(ring.add(summed[:3], times(ring, summed[3:], whole_secret))), ring.primes
+    )
     assert 500 < max(map(abs, errors)) < plan.noise_bound
-
-
-@pytest.mark.parametrize("security_bits", [128, 192, 256])
-@pytest.mark.parametrize(("threshold", "clients", "k_max"), [(2, 3, 8), (8, 16, 32), (64, 64, MAX_ADDENDS)])
-@pytest.mark.parametrize("values", [1, 10**6, 10**9])
-def test_the_flooding_hides_the_noise_to_2_to_the_minus_40_over_all_rounds_and_still_decrypts(
-    security_bits: int, threshold: int, clients: int, k_max: int, values: int
-) -> None:
-    parameters = BfvParameters(security_bits, threshold, clients)
-    coefficients = -(-values // parameters.degree) * parameters.degree
-    made = flooded_sum(parameters, CodecShape(14, k_max, values), coefficients)
-    assert made.distance_bits >= DISTANCE_BITS
-    assert made.decryptions >= LEAST_DECRYPTIONS
-    assert made.largest_residue < parameters.moduli[2] / 2 ** (PLAINTEXT_BITS + 1)
 
 
 @needs_openfhe
@@ -236,127 +205,76 @@ def test_no_two_partial_decryptions_of_one_sum_are_alike(bfv: ThresholdGroup, to
     assert first != second
 
 
-@pytest.mark.parametrize("literal", [{"threshold": 2, "clients": 3}, {"threshold": 2}])
-def test_ckks_refuses_a_threshold_by_name_and_says_which_schemes_have_one(literal: dict[str, int]) -> None:
-    with pytest.raises(NoFloodingError, match=r"threshold=2: .*of ckks.* use bfv or rlwe"):
-        CkksParameters.from_literal(literal)
+# --- docs/wire-format.md, by plain Python alone
 
 
-_A_PART_OF_CKKS = """
-import sys, types
-import numpy as np
-engine = sys.modules["he_core"] = types.ModuleType("he_core")
-engine.__path__ = [sys.argv[1]]
-from he_core.arith.openfhe_backend import library
-import openfhe
+def words_of_the_sum() -> list[int]:
+    """16 bits and 8 clients: a field to a word."""
+    fields = [CODEC.quantise(update, 1)[0] for update in updates()]
+    return [int(value) for value in np.sum(fields, axis=0, dtype=np.uint64)]
 
-context = library._opened("slots", 2048, 128, 50, 45, 8)
-[public, secret], _ = context.generate_keys()
-[residues], _ = context.encrypt(public, np.zeros((1, 2048)))
-ciphertext = context._deserialise("Ciphertext", context._ciphertext.filled(residues[0]))
-[part] = context._context.MultipartyDecryptMain([ciphertext], context.secret_key(secret.tobytes()))
-rows = np.empty((1, 2048), "<u8")
-context._template(part, 1).read(rows, context._serialise(part))
-np.concatenate([residues[0], secret, rows]).tofile(sys.argv[2])
-try:
-    openfhe.CCParamsCKKSRNS().SetMultipartyMode(openfhe.NOISE_FLOODING_MULTIPARTY)
-except RuntimeError as error:
-    print(error)
-"""
+
+def rounded(coefficients: list[int], modulus: int) -> list[int]:
+    """Words of a chunk, t = 2^19."""
+    return [(2 * (x << 19) + modulus) // (2 * modulus) % 2**19 for x in coefficients]
 
 
 @needs_openfhe
-def test_what_openfhe_floods_ckks_with_does_not_hide_what_a_round_of_a_million_values_shows(tmp_path: Any) -> None:
-    """Why there is no threshold for ckks, measured on its own calls: the figures of docs/openfhe.md."""
-    python = interpreter.place().python or sys.executable
-    engine, path = str(interpreter.Path(interpreter.__file__).parents[2]), tmp_path / "residues"
-    run = subprocess.run(
-        [python, "-I", "-c", _A_PART_OF_CKKS, engine, path], check=True, capture_output=True, text=True
-    )
-    assert "not available for CKKSRNS" in run.stdout
-    _, c1, secret, part = np.fromfile(path, "<u8").reshape(4, 2048).tolist()
-    noisy = [(x - y * s) % oracle.Q for x, y, s in zip(part, c1, secret, strict=True)]
-    noise = [oracle.centred(x) for x in oracle.Ring(2048).coefficients(noisy)]
-    assert 0.93 < np.std(noise) / 2**20 < 1.07  # Gaussian: of 2,048 samples within four deviations of that
-
-    # Three clients' key, sums of eight: e has this variance; a Gaussian shifted by e diverges by e^2 / (2 sigma^2).
-    degree, clients, k_max, sigma = 2048, 3, 8, 3.19
-    variance = k_max * sigma**2 * (4 / 3 * degree * clients + 1)
-    assert 0.25 < 10**6 * variance / (2 * np.var(noise)) < 0.37
-
-
-# --- parameters
-
-
-@pytest.mark.parametrize(("security_bits", "degree"), [(128, 8192), (192, 16384), (256, 16384)])
-def test_the_ring_of_a_group_is_the_smallest_that_the_published_table_allows(security_bits: int, degree: int) -> None:
-    parameters = BfvParameters(security_bits, threshold=2, clients=3)
-    assert parameters.degree == degree
-    bits = sum(prime.bit_length() for prime in parameters.moduli)
-    assert LATTICE_MODULUS_BITS[degree, security_bits] >= bits
-    assert LATTICE_MODULUS_BITS[degree // 2, security_bits] < bits
-    for prime in parameters.moduli:
-        assert prime % (2 * degree) == 1
-        assert prime < 2**60
-        assert all(pow(base, prime - 1, prime) == 1 for base in (2, 3, 5, 7, 11))
-
-
-@needs_openfhe
-@pytest.mark.parametrize("security_bits", [128, 192, 256])
-def test_openfhe_admits_the_ring_at_that_strength_and_has_the_same_primes(security_bits: int) -> None:
-    wanted = {"threshold": 2, "clients": 3, "security_bits": security_bits}
-    scheme: Any = create("bfv", parameters=wanted, threads=1)
-    for shape in (CodecShape(16, 8, 1), CodecShape(2, 1, 1), CodecShape(14, MAX_ADDENDS, 1)):
-        scheme._lattice.start(scheme.context(shape))
-    assert library.MOST_PARTIES == BfvParameters.MOST_CLIENTS
-
-
-@needs_openfhe
-def test_a_group_of_192_bits_decrypts_too(threshold_group: type[ThresholdGroup]) -> None:
-    group = threshold_group(2, 2, "bfv", security_bits=192)
-    total = group.sum(updates(), CODEC)
-    mean = Decryptor(group.scheme, group.keys[1]).decrypt(
-        total, CODEC, round=0, partials=group.partials(total, (0, 1), CODEC)
-    )
-    np.testing.assert_allclose(mean, np.mean(updates(), axis=0), atol=2e-5)
-
-
-@pytest.mark.parametrize("wrong", [{"threshold": 1, "clients": 3}, {"threshold": 2, "clients": 65}, {"clients": 3}])
-def test_thresholds_out_of_range_are_refused_by_name(wrong: dict[str, int]) -> None:
-    with pytest.raises(ParameterError) as refusal:
-        BfvParameters.from_literal(wrong)
-    assert refusal.value.name in ("threshold", "clients")
-
-
-def test_a_shared_keys_parameters_have_the_digest_they_always_had() -> None:
-    assert BfvParameters().as_dict() == {"security_bits": 128}
-    assert BfvParameters(threshold=2, clients=3).digest != BfvParameters().digest
-
-
-# --- the ring beside the library
-
-
-@pytest.mark.parametrize("degree", [8192, 16384])
-def test_division_by_what_noise_fills_is_that_of_whole_numbers(degree: int) -> None:
-    ring = TowerRing(degree)
-    polynomial = ring.uniform(os.urandom(32), 1, 0)
-    width, last = ring.primes[0] * ring.primes[1], ring.last
-    quotient = ring.divided(ring.transform(polynomial)[None])[0]
-    expected = [(2 * x + width) // (2 * width) for x in whole(polynomial, ring.primes)]
-    assert [int(x) % last for x in ring.centred(quotient)] == [x % last for x in expected]
-    back = ring.coefficients(ring.multiplied(quotient[None])[0])
-    assert [x % ring.modulus for x in whole(back, ring.primes)] == [x % last * width % ring.modulus for x in expected]
-
-
-def test_transforms_are_in_openfhes_order_by_plain_python(monkeypatch: pytest.MonkeyPatch) -> None:
-    ring = TowerRing(8192)
-    polynomial = ring.uniform(bytes(32), 1, 0)
-    for row, transformed, prime in zip(polynomial, ring.transform(polynomial), ring.primes, strict=True):
+def test_a_frame_of_a_sum_and_frames_of_its_parts_are_read_by_plain_python(
+    bfv: ThresholdGroup, total: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    degree, chunks, primes = 8192, 2, bfv.scheme.parameters.moduli
+    width, last, holders = primes[0] * primes[1], primes[2], (1, 2, 4)
+    numbers = np.frombuffer(frame.parse(total).payload, "<u8").tolist()
+    c0 = numbers[:degree]
+    c1 = [numbers[(chunks + tower) * degree : (chunks + tower + 1) * degree] for tower in range(3)]
+    shares = {j: np.frombuffer(bfv.bundles[j].material["share"], "<u8").reshape(3, degree).tolist() for j in holders}
+    rows = []
+    for tower, prime in enumerate(primes):
         monkeypatch.setattr(oracle, "Q", prime)
-        slow = oracle.Ring(8192)
-        assert slow.psi == smallest_root(prime, 8192)
-        assert slow.evaluated([int(x) for x in row]) == transformed.tolist()
-    np.testing.assert_array_equal(ring.coefficients(ring.transform(polynomial)), polynomial)
+        secret = [0] * degree
+        for j in holders:
+            top = math.prod(other + 1 for other in holders if other != j)
+            factor = top * pow(math.prod(other - j for other in holders if other != j), -1, prime)
+            secret = [(x + factor * y) % prime for x, y in zip(secret, shares[j][tower], strict=True)]
+        phase = [x * y % prime for x, y in zip(secret, c1[tower], strict=True)]
+        if tower == 2:
+            phase = [(x + width * y) % prime for x, y in zip(phase, c0, strict=True)]
+        rows.append(oracle.Ring(degree).coefficients(phase))
+    expected = words_of_the_sum()[:degree]
+    assert rounded(oracle.joined(rows, primes), math.prod(primes)) == expected
+
+    opened = c0
+    for part in bfv.partials(total, holders, CODEC):
+        payload = frame.parse(part).payload[32 + 4 * (2 + THRESHOLD) :]
+        residues = np.frombuffer(payload, "<u8").tolist()
+        assert len(residues) == chunks * degree
+        opened = [(x + y) % last for x, y in zip(opened, residues, strict=False)]
+    assert rounded(oracle.Ring(degree).coefficients(opened), last) == expected
+
+
+@needs_openfhe
+def test_the_common_a_and_a_dealing_are_those_of_plain_python(bfv: ThresholdGroup) -> None:
+    primes, seed = bfv.scheme.parameters.moduli, bytes(range(9, 41))
+    scheme = type(bfv.scheme)(bfv.scheme.parameters, bfv.scheme._multiparty, entropy=lambda count: seed[:count])
+    ring = scheme._ring
+
+    def drawn(domain: int, index: int) -> np.ndarray:
+        data = rlwe_oracle.stream(seed, domain, index, 48 * ring.degree)
+        values = [int.from_bytes(data[i : i + 16], "little") for i in range(0, len(data), 16)]
+        return np.array([[x % prime for x in values[tower::3]] for tower, prime in enumerate(primes)], np.uint64)
+
+    public = scheme.joint_key(seed, [scheme.deal(seed).public] * HOLDERS)
+    np.testing.assert_array_equal(scheme.public_key(public).residues[3:], drawn(9, 0))
+    dealt = [np.frombuffer(share, "<u8").reshape(3, -1).astype(object) for share in scheme.deal(seed).shares]
+    slopes = [drawn(10, index).astype(object) for index in range(THRESHOLD - 1)]
+    moduli = np.array(primes, object)[:, None]
+    secrets = [
+        (dealt[j] - sum(c * (j + 1) ** (i + 1) for i, c in enumerate(slopes))) % moduli for j in range(HOLDERS)
+    ]
+    for secret in secrets[1:]:
+        np.testing.assert_array_equal(secret, secrets[0])
+    assert set(oracle.joined(ring.coefficients(secrets[0].astype(np.uint64)), primes)) <= {-1, 0, 1}
 
 
 # --- what comes from outside

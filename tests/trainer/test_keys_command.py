@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from he_core import keystore
+from he_core import keystore, registry
 from trainer.keys.fingerprint import heard, spoken
 from trainer.parties.key_folder import PASSPHRASE_VARIABLE
 
@@ -116,12 +116,17 @@ def test_a_fingerprint_is_heard_however_it_was_typed() -> None:
 MEMBERS = ("north", "south", "west")
 
 
-@pytest.fixture
-def joined(cli: Any, tmp_path: Path) -> list[Path]:
+SPLIT = {status.scheme: status.obstacle for status in registry.default().statuses() if status.can_be_split}
+NO_BFV = pytest.mark.skipif(SPLIT["bfv"] is not None, reason=f"no bfv: {SPLIT['bfv']}")
+
+
+@pytest.fixture(params=["rlwe", pytest.param("bfv", marks=NO_BFV)])
+def joined(cli: Any, tmp_path: Path, request: pytest.FixtureRequest) -> list[Path]:
     """Folders of three members with all joinings in them."""
+    chosen = f"encryption.scheme={request.param}"
     named = [word for member in MEMBERS for word in ("-m", member)]
     proposal = tmp_path / "group.proposal"
-    done = cli("keys", "ceremony", "propose", proposal, "--group", "lung", "--threshold", "2", *named)
+    done = cli("keys", "ceremony", "propose", proposal, "--group", "lung", "--threshold", "2", *named, chosen)
     assert done.exit_code == 0, done.stderr
     folders = [tmp_path / member for member in MEMBERS]
     for member, folder in zip(MEMBERS, folders, strict=True):
@@ -181,6 +186,9 @@ def test_steps_out_of_turn_name_the_file_that_is_missing(cli: Any, joined: list[
         (["--threshold", "2", "-m", "a", "-m", "../b"], "letters, digits"),
         (["--threshold", "2", "-m", "a", "-m", "a"], "different names"),
         (["--threshold", "2", "-m", "a", "-m", "b", "encryption.scheme=paillier"], "threshold"),
+        pytest.param(
+            ["--threshold", "2", "-m", "a", "-m", "b", "encryption.scheme=ckks"], "use bfv or rlwe", marks=NO_BFV
+        ),
     ],
 )
 def test_proposals_that_cannot_be_are_refused(cli: Any, arguments: list[str], words: str, tmp_path: Path) -> None:

@@ -62,6 +62,16 @@ def centred(value: int, modulus: int = Q) -> int:
     return value - modulus if value > modulus // 2 else value
 
 
+def joined(rows: Sequence[Sequence[int]], primes: Sequence[int]) -> list[int]:
+    """Numbers in [-Q/2, Q/2) from residues mod each prime of Q: the Chinese remainder theorem."""
+    modulus, values = primes[0], [int(value) for value in rows[0]]
+    for row, prime in zip(rows[1:], primes[1:], strict=True):
+        inverse = pow(modulus, -1, prime)
+        values = [x + modulus * ((int(y) - x) * inverse % prime) for x, y in zip(values, row, strict=True)]
+        modulus *= prime
+    return [centred(value, modulus) for value in values]
+
+
 def unpacked(packed: bytes, count: int) -> Polynomial:
     stream = int.from_bytes(packed, "little")
     return [stream >> WIDTH * i & (1 << WIDTH) - 1 for i in range(count)]

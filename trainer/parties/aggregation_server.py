@@ -25,8 +25,6 @@ from trainer.parties.state import PartyState
 from trainer.transcript.chain import content_digest
 from trainer.transcript.log import Transcript, identity, participants_fact
 
-MAX_PARTIAL_BYTES = 1 << 16  # of a sealed partial decryption: 16 KiB of coefficients at most, and what is around them
-
 
 class AggregationServer:
     """Holds the public bundle alone; refuses a secret one.
@@ -104,8 +102,9 @@ class AggregationServer:
         self._check_receiver(message.client, message.round)
         if message.client in self._sealed:
             raise ProtocolError(f"client {message.client} has sent its part of round {message.round} already")
-        if len(message.sealed) > MAX_PARTIAL_BYTES:
-            raise ProtocolError(f"a part of {len(message.sealed):,} bytes; at most {MAX_PARTIAL_BYTES:,} are allowed")
+        most = 0 if self._sum_frame is None else len(self._sum_frame)  # a part has less than the sum it is of
+        if len(message.sealed) > most:
+            raise ProtocolError(f"a part of {len(message.sealed):,} bytes; the sum itself has {most:,}")
         self._sealed[message.client] = message.sealed
         return PartialAccepted(message.client, message.round)
 

@@ -28,7 +28,7 @@ class Candidate:
     """A scheme on a backend, and what is known of it here.
 
     parameters: those that are not the scheme's defaults. obstacle: why there is no prediction, where there is none.
-    is_error_stated: by the scheme, else it was measured.
+    is_error_stated: by the scheme, else it was measured. can_be_split: whether a threshold is a matter of parameters.
     """
 
     scheme: str
@@ -39,6 +39,7 @@ class Candidate:
     is_error_stated: bool = True
     prediction: Prediction | None = None
     obstacle: str | None = None
+    can_be_split: bool = False
 
     @property
     def name(self) -> str:
@@ -123,7 +124,14 @@ def _unfulfilled(candidates: Sequence[Candidate], wishes: Wishes, codec: Codec) 
     offered = [candidate.capabilities for candidate in here if candidate.capabilities is not None]
     trust = max((found.trust for found in offered), default=Trust.NONE)
     if trust < wishes.trust:
-        return f"no scheme that runs here offers --trust {wishes.trust.label}; the most is --trust {trust.label}"
+        says = f"no scheme that runs here offers --trust {wishes.trust.label}; the most is --trust {trust.label}"
+        split = dict.fromkeys(candidate.scheme for candidate in here if candidate.can_be_split)
+        if wishes.trust is Trust.THRESHOLD and split:
+            says += (
+                f" as measured here; {' and '.join(split)} offer it with encryption.parameters.threshold and "
+                ".clients set, at the cost that docs/keys.md has"
+            )
+        return says
     security_bits = max((found.security_bits for found in offered), default=0)
     if security_bits < wishes.security_bits:
         return f"no scheme that runs here offers --security {wishes.security_bits}; the most is {security_bits}"

@@ -75,6 +75,7 @@ class Survey:
         scheme = self._registry.create(status.scheme, status.backend, literal, threads=self._threads)
         workload = self._workload.under(scheme)
         known |= {"capabilities": scheme.capabilities, "mean_error": scheme.mean_error(workload.codec)}
+        known["can_be_split"] = status.can_be_split
         try:
             scheme.payload_bytes(workload.codec.shape)
             calibration = calibrate(

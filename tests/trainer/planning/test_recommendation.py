@@ -97,6 +97,12 @@ def test_what_rules_a_candidate_out_is_said(wishes: Wishes, reason: str) -> None
     assert objections(candidate("one"), Wishes(), CODEC) == ()
 
 
+def test_schemes_that_parameters_set_to_a_threshold_are_named_where_one_is_wished_for() -> None:
+    candidates = [candidate("one", can_be_split=True), candidate("two"), candidate("three", can_be_split=True)]
+    why = recommend(candidates, Wishes(trust=Trust.THRESHOLD), CODEC).why
+    assert "one and three offer it with encryption.parameters.threshold and .clients set" in why
+
+
 def test_no_bits_help_a_scheme_that_is_not_exact() -> None:
     rough = candidate("rough", exact=False, mean_error=1e-3)
     assert objections(rough, Wishes(mean_error=1e-4), CODEC) == ("error 1.0e-03, wanted 1.0e-04",)
