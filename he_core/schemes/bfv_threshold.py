@@ -81,6 +81,7 @@ class ThresholdBfv(Bfv, ThresholdScheme):
     entropy: bytes source of the seeds of shares. Tests pass a fixed one; nothing in the package does.
     """
 
+    summary = "BFV of OpenFHE for a threshold group: exact, 256 bits a value at 16 bits and 8 clients, 64 in a part"
     parameters: BfvParameters
 
     def __init__(

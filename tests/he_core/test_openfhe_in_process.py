@@ -12,7 +12,14 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PYTHON = Path(sys.prefix) / "in-process" / "bin" / "python"
-SUITES = ("test_conformance.py", "test_conformance_refusals.py", "test_frozen_frames.py", "test_openfhe.py")
+SUITES = (
+    "test_conformance.py",
+    "test_conformance_refusals.py",
+    "test_frozen_frames.py",
+    "test_openfhe.py",
+    "test_threshold_bfv.py",
+    "test_threshold_bfv_parameters.py",
+)
 _IS_IN_PROCESS = """
 from he_core.arith.openfhe_backend import interpreter
 place = interpreter.place()
