@@ -12,11 +12,12 @@ from typing import Any, cast
 
 import pytest
 
-from he_core import Aggregator, Codec, create, errors, frame, keystore, registry
+from he_core import Aggregator, Codec, Decryptor, create, errors, frame, keystore, registry
 from he_core.errors import ParameterError
 from he_core.params import RlweParameters
 from he_core.planner import RlwePlan, coefficient_width, part_bytes
 from he_core.schemes.rlwe import Rlwe
+from he_core.threshold_errors import ThresholdError
 
 FROZEN = Path(__file__).parents[1] / "fixtures" / "v1"
 DOCUMENT: dict[str, Any] = json.loads((FROZEN / "frames.json").read_text(encoding="ascii"))
@@ -205,6 +206,34 @@ def test_the_aggregator_refuses_mutants_without_touching_its_sum(
     if plan is not None:  # first and last coefficient of every part, and the bits after the last
         ends = list(accumulate((count for count, _ in plan.parts), initial=0))
         assert {*ends, *(end - 1 for end in ends[1:])} <= ranges
+
+
+def test_whoever_combines_parts_raises_nothing_but_what_is_promised(
+    reseal: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    """Any bytes of its length are a part of `rlwe`: what passes for one gives a mean, which verified sums judge."""
+    path = tmp_path / "share.json"
+    path.write_bytes((FROZEN / "TEST-ONLY-2-of-3-rlwe.share-0.json").read_bytes())
+    path.chmod(0o600)
+    bundle = keystore.load_secret(path)
+    scheme = create("rlwe", parameters=bundle.public.parameters, threads=1)
+    decryptor = Decryptor(scheme, scheme.secret_key(bundle))
+    *parts, total = frozen("2-of-3-rlwe")[2:]
+    honest = decryptor.decrypt(total, CODEC, round=DOCUMENT["round"], partials=parts)
+    mutator = FrameMutator(4, [*parts, total], reseal)
+    outcomes: Counter[str] = Counter()
+    for _ in range(MUTANTS // 4):
+        try:
+            mean = decryptor.decrypt(total, CODEC, round=DOCUMENT["round"], partials=[parts[0], mutator.mutant()])
+        except (errors.FrameError, ThresholdError) as error:
+            outcomes[type(error).__name__] += 1
+        else:
+            outcomes["same" if (mean == honest).all() else "other"] += 1
+            assert mean.shape == (CODEC.value_count,)
+    assert {"same", "FrameFieldError", "WrongHoldersError", "PartialsDoNotFitError", "WrongKindError"} <= set(
+        outcomes
+    )
+    assert outcomes["other"] < outcomes["same"]
 
 
 def _mutant_text(source: random.Random, text: bytes) -> bytes:
