@@ -6,7 +6,8 @@ of 50 bits, of which a sum of K_max needs log2(K_max) + 2, leaves a scale of 2^(
 
 Secure against chosen-plaintext attacks under decisional RLWE (ternary secret). Decrypted values carry noise that
 depends on the secret key: whoever sees many of them, not rounded, may learn about the key (Li, Micciancio, EUROCRYPT
-2021). Here only holders of the key decrypt; do not hand raw decryptions to anybody else. Malleable by design.
+2021). Here only holders of the key decrypt; do not hand raw decryptions to anybody else. For the same noise, and as
+OpenFHE's flooding is not for it, it has no threshold keys (docs/openfhe.md). Malleable by design.
 """
 
 from __future__ import annotations

@@ -226,6 +226,7 @@ def test_a_frame_of_a_sum_and_frames_of_its_parts_are_read_by_plain_python(
     degree, chunks, primes = 8192, 2, bfv.scheme.parameters.moduli
     width, last, holders = primes[0] * primes[1], primes[2], (1, 2, 4)
     numbers = np.frombuffer(frame.parse(total).payload, "<u8").tolist()
+    assert len(numbers) == 4 * chunks * degree
     c0 = numbers[:degree]
     c1 = [numbers[(chunks + tower) * degree : (chunks + tower + 1) * degree] for tower in range(3)]
     shares = {j: np.frombuffer(bfv.bundles[j].material["share"], "<u8").reshape(3, degree).tolist() for j in holders}

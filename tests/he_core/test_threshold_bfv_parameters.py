@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -73,7 +74,11 @@ def test_thresholds_out_of_range_are_refused_by_name(wrong: dict[str, int]) -> N
 
 def test_a_shared_keys_parameters_have_the_digest_they_always_had() -> None:
     assert BfvParameters().as_dict() == {"security_bits": 128}
-    assert BfvParameters(threshold=2, clients=3).digest != BfvParameters().digest
+    for parameters, canonical in (
+        (BfvParameters(), b'["bfv",{"security_bits":128}]'),
+        (BfvParameters(threshold=2, clients=3), b'["bfv",{"clients":3,"security_bits":128,"threshold":2}]'),
+    ):
+        assert parameters.digest == hashlib.sha256(b"dcsfl parameters 1\0" + canonical).digest()
 
 
 # --- the flooding
