@@ -41,6 +41,11 @@ class RunConfig(_Section):
     folder: Path = Field(Path("runs"), description="parent of all run folders")
     seed: int = Field(42, ge=0, lt=2**63, description="seeds weights, batch order and simulated scanners; never keys")
     threads: int = Field(0, ge=0, description="CPU threads of the encryption engine; 0 means all cores")
+    clients_at_once: int = Field(
+        0,
+        ge=0,
+        description="in one process: clients that train at the same time; 0 means as many as have a core each",
+    )
     device: str = Field("cpu", description="torch device of clients and compute server, such as cpu or cuda:0")
     tensorboard: bool = Field(False, description="write TensorBoard events (needs dcsfl[tensorboard])")
     examples: int = Field(2, ge=0, description="test images per client drawn in the report")

@@ -112,9 +112,9 @@ class Plan:
 
     def config(self, variant: Variant, seed: int) -> Config:
         """The configuration of one cell."""
-        config = changed(
-            self._with_foreign(variant), [f"run.seed={seed}", f"run.threads={self.shared.run.threads or 1}"]
-        )
+        run = self.shared.run
+        each = [f"run.threads={run.threads or 1}", f"run.clients_at_once={run.clients_at_once or 1}"]
+        config = changed(self._with_foreign(variant), [f"run.seed={seed}", *each])
         foreign = self._foreign[variant.name]
         defaults: dict[str, Any] = {key: getattr(MethodConfig(), key) for key in map(_method_key, foreign)}
         return config.model_copy(update={"method": config.method.model_copy(update=defaults)})

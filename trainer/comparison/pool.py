@@ -22,7 +22,8 @@ _MEASURE_SECONDS = 1.0
 
 def threads_of(plan: Plan) -> int:
     """Threads that a cell computes with at most."""
-    return max(max(cell.config.training.threads, cell.config.run.threads) for cell in plan.cells)
+    configs = [cell.config for cell in plan.cells]
+    return max(max(own.training.threads * own.run.clients_at_once, own.run.threads) for own in configs)
 
 
 def jobs_by_cores(threads: int) -> int:

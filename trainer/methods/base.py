@@ -88,7 +88,7 @@ class Method(ABC):
         def judged(site: int) -> Scores:
             return _mean([parties.evaluate(judge, site) for judge in self.judges(parties, site)])
 
-        scores = parties.each(range(len(sites)), judged)
+        scores = parties.at_once(range(len(sites)), judged)
         return {"mean": _mean(list(scores.values())), "clients": {sites[site]: scores[site] for site in scores}}
 
 
@@ -103,7 +103,7 @@ class Trained:
 def train_clients(parties: Parties, plan: RoundPlan, on_batch: OnBatch) -> Trained:
     """The local epochs of every participant, independently of each other."""
     start = time.perf_counter()
-    losses = parties.each(plan.clients, lambda client: _train(parties, client, plan.round, on_batch))
+    losses = parties.at_once(plan.clients, lambda client: _train(parties, client, plan.round, on_batch))
     return Trained(losses, time.perf_counter() - start)
 
 

@@ -42,6 +42,10 @@ class Parties(ABC):
         Clients that could not be reached, or had to refuse, are not among the results.
         """
 
+    def at_once(self, clients: Sequence[int], work: Callable[[int], Result]) -> dict[int, Result]:
+        """As `each`, for work that training or predicting is most of, and that records nothing in a ledger."""
+        return self.each(clients, work)
+
     @abstractmethod
     def train(self, client: int, round: int, on_batch: OnBatch) -> float:
         """The client's local epochs; its mean loss."""

@@ -17,6 +17,7 @@ from trainer.errors import CheckpointError, ProtocolError, SumRefusedError
 from trainer.networks.split import SplitNetwork
 from trainer.parties.aggregation_server import AggregationServer
 from trainer.parties.arrangement import COPIES, Arrangement
+from trainer.parties.at_once import Crew, workers
 from trainer.parties.averaging import REFUSALS, EncryptedAveraging
 from trainer.parties.building import averaging, compute_server, hospital, torch_device
 from trainer.parties.compute_server import ComputeServer
@@ -34,7 +35,7 @@ from trainer.transport.traffic import Traffic
 
 @dataclass
 class InProcessParties(Parties):
-    """Clients, servers, and what connects them; every client is asked in turn.
+    """Clients, servers, and what connects them; clients are asked in turn, but train at the same time.
 
     The sets and site_names are by client index. kept: every party's state after the last good round.
     """
@@ -48,6 +49,7 @@ class InProcessParties(Parties):
     site_names: tuple[str, ...]
     seed: int
     kept: dict[str, PartyState] = field(default_factory=dict)
+    crew: Crew = field(default_factory=Crew)
 
     @property
     def training_images(self) -> tuple[int, ...]:  # type: ignore[override]
@@ -60,8 +62,15 @@ class InProcessParties(Parties):
     def each(self, clients: Sequence[int], work: Callable[[int], Result]) -> dict[int, Result]:
         return {client: work(client) for client in clients}
 
+    def at_once(self, clients: Sequence[int], work: Callable[[int], Result]) -> dict[int, Result]:
+        return self.crew.each(clients, work)
+
     def train(self, client: int, round: int, on_batch: OnBatch) -> float:
-        return self.clients[client].train(round, self.training_sets[client], on_batch)
+        def seen(loss: float) -> None:
+            self.crew.check()
+            on_batch(loss)
+
+        return self.clients[client].train(round, self.training_sets[client], seen)
 
     def open_sum(self, plan: RoundPlan) -> None:
         self.aggregation_server.open(plan)
@@ -217,7 +226,15 @@ def assemble(
         client.handover = Handover(client.index, client.head, client.tail, transport)
         handlers[client.name] = client.handover.handle
     parties = InProcessParties(
-        clients, compute, None, transport, training_sets, test_sets, site_names, config.run.seed
+        clients,
+        compute,
+        None,
+        transport,
+        training_sets,
+        test_sets,
+        site_names,
+        config.run.seed,
+        crew=Crew(workers(config)),
     )
     if scheme is not None:
         keys = keys_of_clients(scheme, config.encryption, ledger, site_names)
