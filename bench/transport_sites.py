@@ -13,7 +13,7 @@ from nvflare.collab import collab
 
 from trainer.federation.direct import direct_link, serve
 from trainer.federation.vocabulary import VOCABULARY
-from trainer.parties.messages import BodyActivations, HeadActivations
+from trainer.parties.messages import BatchPart, BodyActivations, HeadActivations
 from trainer.transport.in_process import COMPUTE
 from trainer.transport.remote import PartyUnreachableError
 
@@ -29,7 +29,7 @@ def echo(data: bytes) -> bytes:
 
 def step(call: Callable[[bytes], bytes], tensor: torch.Tensor) -> None:
     """A client's side of one crossing, there and back."""
-    VOCABULARY.decode(call(VOCABULARY.encode(HeadActivations(0, 0, tensor))))
+    VOCABULARY.decode(call(VOCABULARY.encode(HeadActivations(0, BatchPart(0, 0, 0, 1), tensor))))
 
 
 def measured(call: Callable[[bytes], bytes]) -> dict[str, float]:

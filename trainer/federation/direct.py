@@ -3,24 +3,31 @@
 FLARE's calls carry everything else; at the cuts, which are crossed twice in every batch, their cost is most of a step
 (docs/federation.md has the figures). Both sides show certificates of the federation's root; the sender's name is its
 certificate's. One stream a hospital, requests and answers in order, each a message of `trainer.transport.wire`.
+
+Requests follow each other on the wire without waiting for answers: while one is worked on, the next travels.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, TimeoutError
 from pathlib import Path
 
 import grpc
 
 from trainer.transport.in_process import COMPUTE
-from trainer.transport.remote import Link, PartyUnreachableError
+from trainer.transport.remote import CALL_DEADLINE, Link, PartyUnreachableError
 from trainer.transport.wire import MAX_MESSAGE_BYTES
 
+LOG = logging.getLogger(__name__)
 SERVICE, METHOD = "dcsfl.Cuts", "Exchange"
+IN_HAND = 4
+"""Requests of a hospital that the server has read and not yet answered; what follows waits on the wire."""
 OPTIONS = (
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", min(MAX_MESSAGE_BYTES, 2**31 - 1)),
@@ -43,8 +50,7 @@ def serve(
 
     def exchange(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
         (site, *_) = (name.decode() for name in context.auth_context()["x509_common_name"])
-        for request in requests:
-            yield answer(site, request)
+        yield from _answers(requests, lambda request: answer(site, request))
 
     handler = grpc.stream_stream_rpc_method_handler(exchange)
     server = grpc.server(ThreadPoolExecutor(hospitals + 1, "cuts"), options=OPTIONS)
@@ -52,6 +58,31 @@ def serve(
     port = server.add_secure_port(address, credentials)
     server.start()
     return server, port
+
+
+def _answers(requests: Iterator[bytes], answer: Callable[[bytes], bytes]) -> Iterator[bytes]:
+    """In the order of `requests`: while one is worked out, the next is read and the one before is sent."""
+    due: queue.SimpleQueue[Future[bytes] | None] = queue.SimpleQueue()
+    room = threading.Semaphore(IN_HAND)
+    worker = ThreadPoolExecutor(1, "cuts-worker")
+
+    def read() -> None:
+        try:
+            while room.acquire() and (request := next(requests, None)) is not None:
+                due.put(worker.submit(answer, request))
+        except (grpc.RpcError, RuntimeError) as error:  # the stream has broken, or the worker is gone
+            LOG.debug("the stream of the cuts has ended: %s", error)
+        finally:
+            due.put(None)
+
+    threading.Thread(target=read, name="cuts-reader", daemon=True).start()
+    try:
+        while (done := due.get()) is not None:
+            yield done.result()
+            room.release()
+    finally:
+        worker.shutdown(wait=False)
+        room.release()
 
 
 class DirectLink:
@@ -71,16 +102,39 @@ class DirectLink:
         self._requests: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._answers = self._channel.stream_stream(f"/{SERVICE}/{METHOD}")(iter(self._requests.get, None))
         self._order = threading.Lock()
+        self._due: deque[Future[bytes]] = deque()  # in the order of their requests
+        self._broken = ""  # why, once it is
+        threading.Thread(target=self._read, name="cuts", daemon=True).start()
 
     def call(self, recipient: str, data: bytes, deadline: float | None = None) -> bytes:
         if recipient != COMPUTE:
             return self._others.call(recipient, data, deadline)
+        answer: Future[bytes] = Future()
         with self._order:
+            if self._broken:
+                raise PartyUnreachableError(recipient, self._broken)
+            self._due.append(answer)
             self._requests.put(data)
-            try:
-                return next(self._answers)
-            except (grpc.RpcError, StopIteration) as error:
-                raise PartyUnreachableError(recipient, _said(error)) from None
+        seconds = CALL_DEADLINE if deadline is None else deadline
+        try:
+            return answer.result(seconds)
+        except TimeoutError:  # the answer keeps its place in the order, should it still come
+            raise PartyUnreachableError(recipient, f"no answer in {seconds:g} s") from None
+
+    def _read(self) -> None:
+        """Hand answers to those who wait; when the stream breaks, tell them all, and who asks later."""
+        reason = "it ended the stream"
+        try:
+            for answer in self._answers:
+                self._due.popleft().set_result(answer)
+        except grpc.RpcError as error:
+            reason = _said(error)
+        except IndexError:
+            reason = "it answered what nobody asked"
+        with self._order:
+            self._broken = reason
+        while self._due:
+            self._due.popleft().set_exception(PartyUnreachableError(COMPUTE, reason))
 
 
 def direct_link(startup: Path, port: int, others: Link) -> DirectLink:
@@ -91,4 +145,4 @@ def direct_link(startup: Path, port: int, others: Link) -> DirectLink:
 
 
 def _said(error: Exception) -> str:
-    return str(error.details()) if isinstance(error, grpc.Call) else "it ended the stream"
+    return str(error.details()) if isinstance(error, grpc.Call) else str(error)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from itertools import count
 
 import torch
 from torch import Tensor, nn
@@ -62,7 +63,7 @@ class Hospital(ABC):
         for optimiser in self._optimisers.values():
             start_round(optimiser, self._training, round)
         self._begin_round()
-        total = 0.0
+        total, number = 0.0, count()
         for epoch in range(self._training.local_epochs):
             for batch in epoch_batches(
                 len(samples),
@@ -74,7 +75,7 @@ class Hospital(ABC):
             ):
                 images = samples.images[batch].to(self._device)
                 targets = samples.targets[batch].to(self._device)
-                loss = self._step(round, images, targets)
+                loss = self._step(round, next(number), images, targets)
                 total += loss * len(batch)
                 on_batch(loss)
         return total / (len(samples) * self._training.local_epochs)
@@ -117,8 +118,8 @@ class Hospital(ABC):
         """Called before the first batch of a round."""
 
     @abstractmethod
-    def _step(self, round: int, images: Tensor, targets: Tensor) -> float:
-        """Train on one batch; its loss."""
+    def _step(self, round: int, batch: int, images: Tensor, targets: Tensor) -> float:
+        """Train on one batch, the round's number `batch`; its loss."""
 
     @abstractmethod
     def _output(self, images: Tensor) -> Tensor:
