@@ -85,10 +85,51 @@ def _answers(requests: Iterator[bytes], answer: Callable[[bytes], bytes]) -> Ite
         room.release()
 
 
+class _Stream:
+    """One stream of requests, and those that wait for their answers."""
+
+    def __init__(self, channel: grpc.Channel) -> None:
+        self._requests: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._answers = channel.stream_stream(f"/{SERVICE}/{METHOD}")(iter(self._requests.get, None))
+        self._order = threading.Lock()
+        self._due: deque[Future[bytes]] = deque()  # in the order of their requests
+        self.broken = ""  # why, once it is
+        threading.Thread(target=self._read, name="cuts", daemon=True).start()
+
+    def send(self, data: bytes) -> Future[bytes]:
+        """The answer to come. Raises PartyUnreachableError where the stream has broken."""
+        answer: Future[bytes] = Future()
+        with self._order:
+            if self.broken:
+                raise PartyUnreachableError(COMPUTE, self.broken)
+            self._due.append(answer)
+            self._requests.put(data)
+        return answer
+
+    def _read(self) -> None:
+        """Hand answers to those who wait; when the stream breaks, tell them all."""
+        reason = "it ended the stream"
+        try:
+            for answer in self._answers:
+                self._due.popleft().set_result(answer)
+        except grpc.RpcError as error:
+            reason = _said(error)
+        except IndexError:
+            reason = "it answered what nobody asked"
+            self._answers.cancel()
+        with self._order:
+            self.broken = reason
+        self._requests.put(None)
+        for waiting in self._due:
+            waiting.set_exception(PartyUnreachableError(COMPUTE, reason))
+
+
 class DirectLink:
     """A hospital's link: its stream to the compute server at `address`, and `others` to everybody else.
 
     startup: the folder with its certificate, and the federation's root.
+
+    When the stream breaks, all requests under way fail with PartyUnreachableError; the next opens another.
     """
 
     def __init__(self, startup: Path, address: str, others: Link) -> None:
@@ -99,42 +140,23 @@ class DirectLink:
         )
         self._channel = grpc.secure_channel(address, credentials, OPTIONS)
         self._others = others
-        self._requests: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-        self._answers = self._channel.stream_stream(f"/{SERVICE}/{METHOD}")(iter(self._requests.get, None))
-        self._order = threading.Lock()
-        self._due: deque[Future[bytes]] = deque()  # in the order of their requests
-        self._broken = ""  # why, once it is
-        threading.Thread(target=self._read, name="cuts", daemon=True).start()
+        self._opening = threading.Lock()
+        self._stream = _Stream(self._channel)
 
     def call(self, recipient: str, data: bytes, deadline: float | None = None) -> bytes:
         if recipient != COMPUTE:
             return self._others.call(recipient, data, deadline)
-        answer: Future[bytes] = Future()
-        with self._order:
-            if self._broken:
-                raise PartyUnreachableError(recipient, self._broken)
-            self._due.append(answer)
-            self._requests.put(data)
         seconds = CALL_DEADLINE if deadline is None else deadline
         try:
-            return answer.result(seconds)
+            return self._sent(data).result(seconds)
         except TimeoutError:  # the answer keeps its place in the order, should it still come
             raise PartyUnreachableError(recipient, f"no answer in {seconds:g} s") from None
 
-    def _read(self) -> None:
-        """Hand answers to those who wait; when the stream breaks, tell them all, and who asks later."""
-        reason = "it ended the stream"
-        try:
-            for answer in self._answers:
-                self._due.popleft().set_result(answer)
-        except grpc.RpcError as error:
-            reason = _said(error)
-        except IndexError:
-            reason = "it answered what nobody asked"
-        with self._order:
-            self._broken = reason
-        while self._due:
-            self._due.popleft().set_exception(PartyUnreachableError(COMPUTE, reason))
+    def _sent(self, data: bytes) -> Future[bytes]:
+        with self._opening:
+            if self._stream.broken:
+                self._stream = _Stream(self._channel)
+            return self._stream.send(data)
 
 
 def direct_link(startup: Path, port: int, others: Link) -> DirectLink:
@@ -145,4 +167,5 @@ def direct_link(startup: Path, port: int, others: Link) -> DirectLink:
 
 
 def _said(error: Exception) -> str:
-    return str(error.details()) if isinstance(error, grpc.Call) else str(error)
+    details = error.details() if isinstance(error, grpc.Call) else str(error)
+    return str(details or "the stream has broken")

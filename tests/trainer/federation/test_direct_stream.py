@@ -31,13 +31,13 @@ def prepared(tmp_path_factory):
 
 @pytest.fixture
 def connected(prepared):
-    """`connected(answer)`: the server, and a hospital's link to it."""
+    """`connected(answer)`: the server, a hospital's link to it, and the port."""
     servers = []
 
-    def connect(answer):
-        server, port = serve(prepared / kits.SERVER / "startup", "localhost:0", 1, answer)
+    def connect(answer, port=0):
+        server, port = serve(prepared / kits.SERVER / "startup", f"localhost:{port}", 1, answer)
         servers.append(server)
-        return server, direct_link(prepared / "client-0" / "startup", port, Others())
+        return server, direct_link(prepared / "client-0" / "startup", port, Others()), port
 
     yield connect
     for server in servers:
@@ -45,7 +45,7 @@ def connected(prepared):
 
 
 def test_every_one_of_many_requests_under_way_gets_its_own_answer(connected):
-    _, link = connected(lambda site, data: site.encode() + b" " + data[::-1])
+    _, link, _ = connected(lambda site, data: site.encode() + b" " + data[::-1])
     requests = [number.to_bytes(2, "little") * (1 + 997 * number % 60_000) for number in range(64)]
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(lambda request: link.call(COMPUTE, request), requests))
@@ -90,9 +90,9 @@ def test_a_hospital_that_sends_without_end_does_not_fill_the_servers_memory():
     assert list(answers) == [bytes([number]) for number in range(1, 10 * IN_HAND)]
 
 
-def test_a_stream_that_breaks_fails_all_that_are_under_way_and_all_that_follow(connected):
+def test_a_stream_that_breaks_fails_all_that_are_under_way_and_the_next_request_opens_another(connected):
     stuck = threading.Event()
-    server, link = connected(lambda site, data: stuck.wait(SECONDS) and data)
+    server, link, port = connected(lambda site, data: stuck.wait(SECONDS) and data)
     with ThreadPoolExecutor(6) as pool:
         calls = [pool.submit(link.call, COMPUTE, b"x" * 1000) for _ in range(6)]
         time.sleep(0.3)
@@ -101,9 +101,19 @@ def test_a_stream_that_breaks_fails_all_that_are_under_way_and_all_that_follow(c
         for call in calls:
             with pytest.raises(PartyUnreachableError, match="compute cannot be reached"):
                 call.result(SECONDS)
-    stuck.set()
+        stuck.set()
+    server.stop(grace=None).wait(SECONDS)
     with pytest.raises(PartyUnreachableError, match="compute cannot be reached"):
-        link.call(COMPUTE, b"later")
+        link.call(COMPUTE, b"nobody listens")
+    connected(lambda site, data: b"back: " + data, port)
+    deadline = time.monotonic() + SECONDS  # gRPC waits a while between attempts to connect
+    while True:
+        try:
+            assert link.call(COMPUTE, b"later") == b"back: later"
+            return
+        except PartyUnreachableError:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
 
 
 def test_a_request_past_its_deadline_fails_and_the_next_gets_its_own_answer(connected):
@@ -114,7 +124,7 @@ def test_a_request_past_its_deadline_fails_and_the_next_gets_its_own_answer(conn
             slow.get(timeout=SECONDS)
         return data
 
-    _, link = connected(answer)
+    _, link, _ = connected(answer)
     assert link.call(COMPUTE, b"quick") == b"quick"
     with pytest.raises(PartyUnreachableError, match=r"no answer in 0\.2 s"):
         link.call(COMPUTE, b"slow", 0.2)
@@ -123,7 +133,7 @@ def test_a_request_past_its_deadline_fails_and_the_next_gets_its_own_answer(conn
 
 
 def test_no_thread_is_left_of_a_stream_that_has_ended(connected):
-    server, link = connected(lambda site, data: data)
+    server, link, _ = connected(lambda site, data: data)
     assert link.call(COMPUTE, b"once") == b"once"
     server.stop(grace=None).wait(SECONDS)
     deadline = time.monotonic() + SECONDS

@@ -9,6 +9,7 @@ import torch
 from rich.console import Console
 
 from trainer import checkpoint, session
+from trainer.run_folder import METRICS, RunFolder
 
 METHODS = dict.fromkeys(("dcsfl", "splitfed-v1", "splitfed-v2", "splitnn", "fedavg", "fedprox"), ())
 METHODS["dcsfl"] = ("training.micro_batches=2", "training.cut_exchange=int8")  # requests overtake each other
@@ -41,3 +42,8 @@ def test_every_method_that_federates_ends_with_the_weights_of_one_process(wired,
     assert compared > 50
     alone = json.loads((tmp_path / "alone" / "summary.json").read_bytes())
     assert summary["final"] == pytest.approx(alone["final"], abs=1e-6)
+    assert bytes_at_the_cuts(fed.folder / "run") == bytes_at_the_cuts(tmp_path / "alone")
+
+
+def bytes_at_the_cuts(folder):
+    return [row["cut_bytes"] for row in RunFolder(folder).rows(METRICS)]

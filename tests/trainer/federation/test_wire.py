@@ -56,6 +56,28 @@ def test_every_message_between_parties_can_cross():
     assert {*get_args(commands.Command), *get_args(commands.Report)} <= set(VOCABULARY.classes)
 
 
+def test_a_part_of_a_batch_has_the_bytes_of_the_documentation():
+    message = HeadActivations(7, BatchPart(3, 1, 0, 2), torch.tensor([[1.0, -2.0]]))
+    assert VOCABULARY.encode(message) == (
+        b"DCSM" + b"\x02" + b"\x01\x00"
+        + b"\x01" + (7).to_bytes(8, "little")
+        + b"\x09" + b"\x22\x00"
+        + b"".join(b"\x01" + number.to_bytes(8, "little") for number in (3, 1, 0, 2))
+        + b"\x05" + b"\x00\x02" + b"\x01\0\0\0" + b"\x02\0\0\0" + bytes.fromhex("0000803f 000000c0")
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("numbers", [(0, 0, 2, 2), (0, 0, -1, 2), (0, 0, 0, 0), (-1, 0, 0, 1), (0, -1, 0, 1)])
+def test_a_part_that_cannot_be_is_refused(numbers):
+    data = VOCABULARY.encode(HeadActivations(7, BatchPart(5, 5, 5, 6), torch.ones(1)))
+    good, bad = ((b"".join(b"\x01" + n.to_bytes(8, "little", signed=True) for n in each)) for each in (
+        (5, 5, 5, 6), numbers,
+    ))  # fmt: skip
+    assert data.count(good) == 1
+    with pytest.raises(MessageFormatError, match="no part"):
+        VOCABULARY.decode(data.replace(good, bad))
+
+
 @settings(max_examples=60)
 @given(
     st.sampled_from([torch.float32, torch.bfloat16, torch.int8, torch.int64]),
