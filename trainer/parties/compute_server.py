@@ -212,6 +212,7 @@ class ComputeServer:
         if not 0 <= client < self._clients:
             raise ProtocolError(f"no client {client}; the compute server serves 0..{self._clients - 1}")
         index = 0 if self._shared else client
+        torch.set_num_threads(self._training.threads)  # of this thread: torch gives a new one all cores
         with self._turns[index]:
             yield index
 

@@ -58,6 +58,7 @@ class Hospital(ABC):
 
     def train(self, round: int, samples: SampleSet, on_batch: OnBatch = lambda loss: None) -> float:
         """The round's local epochs over `samples`; returns the mean loss. `on_batch` gets each batch's loss."""
+        torch.set_num_threads(self._training.threads)  # of this thread: torch gives a new one all cores
         for part in self._parts.values():
             part.train()
         for optimiser in self._optimisers.values():
@@ -83,6 +84,7 @@ class Hospital(ABC):
     @torch.no_grad()
     def predict(self, images: Tensor) -> Tensor:
         """The task's prediction for float32 [n, 1, H, W], by this client's model."""
+        torch.set_num_threads(self._training.threads)
         for part in self._parts.values():
             part.eval()
         batches = images.split(EVALUATION_BATCH)
