@@ -1,45 +1,64 @@
-"""What a crossing of the cuts costs, there and back on loopback: in process, under FLARE, over the direct stream.
+"""What the cuts cost on loopback: a crossing there and back, and a training step with its batch in parts.
 
     python bench/transport.py
 
-Two processes under FLARE with mutual TLS, tensors of 1, 4 and 16 MB in float32; medians, all in one run. Coding and
-decoding of messages is in every figure: "in process" is that alone. Writes bench/results/transport/NAME.json.
+In process, under FLARE, and over the direct stream: two processes with mutual TLS, one torch thread each, tensors of
+1, 4 and 16 MB in float32; medians, all in one run. Coding and decoding of messages is in every crossing: "in process"
+is that alone; a step in process passes tensors as they are. Writes bench/results/transport/NAME.json.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
-import re
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from nvflare.collab.recipe import CollabRecipe
 
 import machine
 from trainer.federation import job, kits
 from trainer.federation.processes import started
-from transport_sites import EchoServer, TimingClient
+from transport_sites import TimedServer, TimingClient
 
 RESULTS = Path(__file__).parent / "results" / "transport"
 
 
 def main() -> None:
-    """Measure, print a table, write the record."""
+    """Measure, print the tables, write the record."""
     with tempfile.TemporaryDirectory() as folder:
         found = measure(Path(folder))
-    for name, rows in found.items():
-        print(f"{name:14}" + "".join(f"  {size}: {1e3 * seconds:8.1f} ms" for size, seconds in rows.items()))
+    print("\n".join(tables(found)))
     facts = machine.facts()
-    name = re.sub(r"[^a-z0-9]+", "-", facts["cpu"]["model"].lower()).strip("-")
+    name = machine.file_name(facts)
     target = RESULTS / f"{name}.json"
     record = {"seconds": found, "machine": {key: facts[key] for key in ("cpu", "cores", "versions")}}
     target.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     print(target)
 
 
-def measure(folder: Path) -> dict[str, dict[str, float]]:
-    """Median seconds by way and size."""
+def tables(found: dict[str, Any]) -> list[str]:
+    """In Markdown: milliseconds of a crossing; seconds of a step, and in brackets how many more than in process."""
+    sizes, ways = list(found["steps"]), list(found["crossings"])
+    parts = list(found["steps"][sizes[0]][ways[0]])
+    crossings = [[f"{1e3 * found['crossings'][way][size]:.1f}" for size in sizes] for way in ways]
+    lines = [_row("", sizes), _row("---", ["---"] * len(sizes)), *map(_row, ways, crossings), ""]
+    lines += [_row("", ["", *parts]), _row("---", ["---"] * (1 + len(parts)))]
+    for size, way in itertools.product(sizes, ways):
+        took = found["steps"][size][way]
+        more = {m: "" if way == ways[0] else f" ({1e3 * took[m]['more']:+.0f} ms)" for m in parts}
+        lines.append(_row(size, [way, *(f"{took[m]['step']:.2f}{more[m]}" for m in parts)]))
+    return lines
+
+
+def _row(first: str, cells: list[str]) -> str:
+    return "| " + " | ".join((first, *cells)) + " |"
+
+
+def measure(folder: Path) -> dict[str, Any]:
+    """Median seconds: of crossings by way and size; of steps by size, way and micro-batches."""
     result = folder / "result.json"
     prepared = kits.provision(folder / "kits", ("client-0",), kits.free_port())
     with (
@@ -47,7 +66,7 @@ def measure(folder: Path) -> dict[str, dict[str, float]]:
         job.session(prepared / kits.ADMIN, kits.ADMIN, 120.0) as admin,
     ):
         job.wait_for_sites(admin, ("client-0",), 120.0, processes.check)
-        recipe = CollabRecipe("transport", server=EchoServer(str(result)), client=TimingClient(str(result)))
+        recipe = CollabRecipe("transport", server=TimedServer(str(result)), client=TimingClient(str(result)))
         recipe.export(str(folder / "job"))
         submitted = admin.submit_job(str(folder / "job" / "transport"))
         while not admin.get_job_meta(submitted)["status"].startswith("FINISHED"):

@@ -1,25 +1,26 @@
-"""Two sites that send each other tensors of given sizes and take the time: run by bench/transport.py under FLARE."""
+"""Two sites that send each other tensors of given sizes, train a step, and take the time: for bench/transport.py."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import torch
 from nvflare.collab import collab
 
 from trainer.federation.direct import direct_link, serve
 from trainer.federation.vocabulary import VOCABULARY
-from trainer.parties.messages import BodyActivations, HeadActivations
+from trainer.parties.messages import BatchPart, BodyActivations, HeadActivations
 from trainer.transport.in_process import COMPUTE
 from trainer.transport.remote import PartyUnreachableError
+from transport_step import Function, service, steps
 
 MEGABYTES = (1, 4, 16)
-IN_FLIGHT = (1, 2, 4, 8)
 REPEATS = 9
+HOUR = 3600.0
 
 
 def echo(data: bytes) -> bytes:
@@ -27,23 +28,17 @@ def echo(data: bytes) -> bytes:
     return VOCABULARY.encode(BodyActivations(VOCABULARY.decode(data).activations))
 
 
-def step(call: Callable[[bytes], bytes], tensor: torch.Tensor) -> None:
+def crossing(call: Callable[[bytes], bytes], tensor: torch.Tensor) -> None:
     """A client's side of one crossing, there and back."""
-    VOCABULARY.decode(call(VOCABULARY.encode(HeadActivations(0, 0, tensor))))
+    VOCABULARY.decode(call(VOCABULARY.encode(HeadActivations(0, BatchPart(0, 0, 0, 1), tensor))))
 
 
-def measured(call: Callable[[bytes], bytes]) -> dict[str, float]:
-    """Median seconds of a crossing there and back, by megabytes, and of 4 MB in several parts at once."""
+def crossings(call: Callable[[bytes], bytes]) -> dict[str, float]:
+    """Median seconds of a crossing there and back, by size."""
     found = {}
     for size in MEGABYTES:
         tensor = torch.randn(1, size << 18)
-        found[f"{size} MB"] = _median(lambda tensor=tensor: step(call, tensor))
-    with ThreadPoolExecutor(max(IN_FLIGHT)) as pool:
-        for parts in IN_FLIGHT:
-            pieces = torch.randn(parts, (4 << 18) // parts)
-            found[f"4 MB in {parts}"] = _median(
-                lambda pieces=pieces: list(pool.map(lambda piece: step(call, piece[None]), pieces))
-            )
+        found[f"{size} MB"] = _median(lambda tensor=tensor: crossing(call, tensor))
     return found
 
 
@@ -64,29 +59,39 @@ class NoOther:
         raise PartyUnreachableError(recipient, "it is not part of this measurement")
 
 
-class EchoServer:
-    """FLARE's server."""
+class TimedServer:
+    """FLARE's server: it echoes crossings, and is the compute server of the steps."""
 
     def __init__(self, result: str) -> None:
         self.result = result
-        self._port = 0
+        self._ports: tuple[int, ...] = ()
+        self._service = service()
 
     @collab.publish
     def exchange(self, message: bytes) -> bytes:
         return echo(message)
 
     @collab.publish
-    def port(self) -> int:
-        return self._port
+    def serve(self, message: bytes) -> bytes:
+        return self._service.answer("client-0", message)
+
+    @collab.publish
+    def ports(self) -> tuple[int, ...]:
+        """Of the streams that echo, and that serve."""
+        return self._ports
 
     @collab.main
     def run(self) -> None:
+        torch.set_num_threads(1)
         startup = Path(collab.workspace.get_startup_kit_dir())
-        server, self._port = serve(startup, "[::]:0", 1, lambda site, data: echo(data))
+        echoing, first = serve(startup, "[::]:0", 1, lambda site, data: echo(data))
+        serving, second = serve(startup, "[::]:0", 1, self._service.answer)
+        self._ports = first, second
         (client,) = collab.clients
-        found = client(timeout=600.0).measure()
+        found = client(timeout=HOUR).measure()
         Path(self.result).write_text(json.dumps(found), encoding="utf-8")
-        server.stop(grace=None)
+        for server in (echoing, serving):
+            server.stop(grace=None)
 
 
 class TimingClient:
@@ -96,14 +101,19 @@ class TimingClient:
         self.result = result
 
     @collab.publish
-    def measure(self) -> dict[str, dict[str, float]]:
+    def measure(self) -> dict[str, Any]:
         torch.set_num_threads(1)
-        flare = collab.server(timeout=60.0)
-
+        flare = collab.server(timeout=HOUR)
         startup = Path(collab.workspace.get_startup_kit_dir())
-        direct = direct_link(startup, flare.port(), others=NoOther())
+        echoing, serving = (direct_link(startup, port, others=NoOther()) for port in flare.ports())
         return {
-            "in process": measured(echo),
-            "direct stream": measured(lambda data: direct.call(COMPUTE, data)),
-            "FLARE": measured(lambda data: flare.exchange(message=data)),
-        }
+            "crossings": {
+                "in process": crossings(echo),
+                "direct stream": crossings(lambda data: echoing.call(COMPUTE, data)),
+                "FLARE": crossings(lambda data: flare.exchange(message=data)),
+            },
+            "steps": steps({
+                "direct stream": serving,
+                "FLARE": Function(lambda data: flare.serve(message=data)),
+            }),
+        }  # fmt: skip

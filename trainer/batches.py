@@ -1,4 +1,7 @@
-"""Batch order, a function of seed, client, round and epoch alone: a resumed run sees the same batches."""
+"""Batch order and the parts of a batch.
+
+The order is a function of seed, client, round and epoch alone: a resumed run sees the same batches.
+"""
 
 from __future__ import annotations
 
@@ -15,3 +18,9 @@ def epoch_batches(
     """Index tensors (int64[<= batch_size]) covering 0..samples-1 once, shuffled."""
     order = np.random.default_rng([seed, client, round, epoch]).permutation(samples)
     yield from torch.from_numpy(order).split(batch_size)
+
+
+def part_sizes(images: int, micro_batches: int) -> list[int]:
+    """Images of each part of a batch cut into `micro_batches`, at least one in each: sizes differ by one at most."""
+    parts = min(images, micro_batches)
+    return [images * (part + 1) // parts - images * part // parts for part in range(parts)]

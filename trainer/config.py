@@ -163,6 +163,9 @@ class TrainingConfig(_Section):
     rounds: int = Field(16, ge=1, description="a finished run goes on if resumed with more")
     local_epochs: int = Field(1, ge=1, description="passes over a client's images per round")
     batch_size: int = Field(1, ge=1, description="images per step of a client")
+    micro_batches: int = Field(
+        1, ge=1, description="parts a batch crosses the cuts in, so that one is worked on while another travels"
+    )
     learning_rate: float = Field(1.5e-3, gt=0, description="Adam, one per part (head, body, tail)")
     learning_rate_decay: float = Field(0.95, gt=0, le=1, description="factor from one round to the next; 1 keeps it")
     weight_decay: float = Field(1e-8, ge=0, description="Adam's L2 penalty")

@@ -12,6 +12,7 @@ from he_core import CodecShape, CostLedger, Scheme, Trust, frame
 from he_core.codec import tag_count
 from he_core.scheme import threshold_scheme
 from trainer import participation
+from trainer.batches import part_sizes
 from trainer.config import Config
 from trainer.data import FederatedData, load
 from trainer.data.remote_sites import RemoteSites
@@ -48,7 +49,7 @@ class Experiment:
         """
         torch.set_num_threads(config.training.threads)
         method = method_for(config.method.name)
-        check_options(method, config.method)
+        check_options(method, config)
         check_serves(config.network, config.training.task)
         scheme = None
         if method.averages:
@@ -122,7 +123,8 @@ class Experiment:
         for cut in table["cuts"]:
             cut["bytes_per_image"] = bytes_of((1, *cut["shape"]))
             # activations one way, their gradient the other
-            cut["bytes_per_step"] = 2 * bytes_of((training.batch_size, *cut["shape"]))
+            parts = part_sizes(training.batch_size, training.micro_batches)
+            cut["bytes_per_step"] = 2 * sum(bytes_of((images, *cut["shape"])) for images in parts)
         other_cuts = compare_cuts(self.config.network, channels, task.out_channels, size, task.adds_input)
         if self._is_whole:
             table, other_cuts = held_whole(table), []

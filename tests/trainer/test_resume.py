@@ -34,7 +34,7 @@ VARIANTS = {
     "unquantised": ("encryption.scheme=none",),
     "rlwe": ("encryption.scheme=rlwe",),
     "paillier": ("encryption.scheme=paillier", "encryption.parameters.modulus_bits=2048"),
-    "int8-cuts": ("training.cut_exchange=int8",),
+    "int8-cuts": ("training.cut_exchange=int8", "training.batch_size=2", "training.micro_batches=2"),
     "redcnn": ("training.task=restoration", "network.name=redcnn", "network.channels=4"),
 }
 QUICK_VARIANTS = ("released", "local", "int8-cuts")

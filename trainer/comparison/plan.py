@@ -7,10 +7,9 @@ import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from trainer.comparison import defaults
-from trainer.config import Config, MethodConfig, changed
+from trainer.config import Config, changed
 from trainer.errors import ConfigError
 from trainer.methods import method_for
 from trainer.methods.options import check_options, foreign_options
@@ -94,7 +93,7 @@ class Plan:
     @cached_property
     def _foreign(self) -> dict[str, list[str]]:
         return {
-            variant.name: foreign_options(method_for(variant.method), self._with_foreign(variant).method)
+            variant.name: foreign_options(method_for(variant.method), self._with_foreign(variant))
             for variant in self.variants
         }
 
@@ -115,9 +114,11 @@ class Plan:
         run = self.shared.run
         each = [f"run.threads={run.threads or 1}", f"run.clients_at_once={run.clients_at_once or 1}"]
         config = changed(self._with_foreign(variant), [f"run.seed={seed}", *each])
-        foreign = self._foreign[variant.name]
-        defaults: dict[str, Any] = {key: getattr(MethodConfig(), key) for key in map(_method_key, foreign)}
-        return config.model_copy(update={"method": config.method.model_copy(update=defaults)})
+        for section, key in map(_place, self._foreign[variant.name]):
+            default = getattr(getattr(Config(), section), key)
+            without = getattr(config, section).model_copy(update={key: default})
+            config = config.model_copy(update={section: without})
+        return config
 
     def _with_foreign(self, variant: Variant) -> Config:
         return changed(self.shared, [f"method.name={variant.method}", *variant.overrides])
@@ -174,14 +175,15 @@ def _check_overrides(variant: Variant) -> None:
             )
     try:
         alone = changed(Config(), [f"method.name={variant.method}", *variant.overrides])
-        check_options(method_for(variant.method), alone.method)
+        check_options(method_for(variant.method), alone)
     except ConfigError as error:
         raise ConfigError(f"variant {variant.name!r}: {error}") from None
 
 
-def _method_key(option: str) -> str:
-    """`method.drop_out` -> `drop_out`, `method.correction.mu` -> `correction`."""
-    return option.split(".")[1]
+def _place(option: str) -> tuple[str, str]:
+    """`method.drop_out` -> `method`, `drop_out`; `method.correction.mu` -> `method`, `correction`."""
+    section, key, *_ = option.split(".")
+    return section, key
 
 
 def _listed(text: str, option: str, example: str) -> list[str]:

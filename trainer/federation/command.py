@@ -61,7 +61,7 @@ def submit(
 
         config = load(configs, overrides)
         sites = _names(hospitals, aggregation)
-        check_options(method_for(config.method.name), config.method)
+        check_options(method_for(config.method.name), config)
         run = resume or f"{config.run.name}/{datetime.now().strftime('%Y%m%d-%H%M%S')}"
         with job.session(admin_kit, admin_kit.resolve().name, CONNECT_SECONDS) as admin:
             job.wait_for_sites(admin, (*sites, aggregation), CONNECT_SECONDS, lambda: None)

@@ -172,7 +172,7 @@ def _introduce(experiment: Experiment, sites: RemoteSites, folder: RunFolder, di
 
 def _check(method: Method, config: Config, hospitals: int) -> None:
     """Raise ConfigError where the configuration cannot be run by sites apart."""
-    check_options(method, config.method)
+    check_options(method, config)
     check_serves(config.network, config.training.task)
     participation.check(config.method, hospitals)
     check_federates(method)

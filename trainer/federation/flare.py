@@ -29,7 +29,7 @@ from trainer.federation.site import Site
 from trainer.run_folder import RunFolder
 from trainer.terminal import console
 from trainer.transport.in_process import AGGREGATION, COMPUTE
-from trainer.transport.remote import PartyUnreachableError
+from trainer.transport.remote import CALL_DEADLINE, PartyUnreachableError
 
 SITE_FILE = "dcsfl.yaml"
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}/[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -70,9 +70,6 @@ class FlareLink:
             return proxy(timeout=CALL_DEADLINE if deadline is None else deadline).exchange(message=data)
         except CollabCallError as error:
             raise PartyUnreachableError(recipient, str(error)) from None
-
-
-CALL_DEADLINE = 600.0  # seconds, for a step at the cuts
 
 
 class ComputeSite:

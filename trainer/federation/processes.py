@@ -94,11 +94,14 @@ def started(kits: Path, sites: Sequence[str]) -> Iterator[SiteProcesses]:
 
 
 def end_all_of(folder: Path) -> None:
-    """End what was started with something below `folder`.
+    """End what was started with something below `folder`, and see it gone.
 
     Above all the processes of its jobs: they are in sessions of their own, and would wait for a server that is gone.
     """
+    killed = []
     for process in psutil.process_iter(["cmdline"]):
         if any(argument.startswith(str(folder)) for argument in process.info["cmdline"] or ()):
             with suppress(psutil.NoSuchProcess):
                 process.kill()
+                killed.append(process)
+    psutil.wait_procs(killed, GRACE_SECONDS)

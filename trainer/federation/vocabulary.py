@@ -27,6 +27,7 @@ VOCABULARY = Vocabulary(
         15: messages.SealedPartials,
         32: messages.RoundPlan,
         33: Participant,
+        34: messages.BatchPart,
         64: commands.Join,
         65: commands.HospitalJoined,
         66: commands.AggregationJoined,

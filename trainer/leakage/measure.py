@@ -167,7 +167,7 @@ class _Attacks:
     def _over(self, exchange: str) -> Callable[[Tensor], Tensor]:
         """What becomes of activations that cross the cut."""
         end = self._end(exchange)
-        return lambda h: end.unpack(end.pack(h, unbiased=False))
+        return lambda h: end.unpack(end.pack(h))
 
 
 def _draws(run_seed: int, cut: Cut, attacker: int) -> int:

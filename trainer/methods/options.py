@@ -1,18 +1,19 @@
-"""Which keys of the `method` section a method admits; what makes no sense with it is refused, not ignored."""
+"""Which options a method admits; what makes no sense with it is refused, not ignored."""
 
 from __future__ import annotations
 
-from trainer.config import CorrectionConfig, MethodConfig
+from trainer.config import Config, CorrectionConfig, MethodConfig, TrainingConfig
 from trainer.errors import ConfigError
 from trainer.methods.base import Method
 
 
-def foreign_options(method: Method, config: MethodConfig) -> list[str]:
-    """The keys that `config` changes from their defaults though `method` does not admit them, as `method.KEY`.
+def foreign_options(method: Method, whole: Config) -> list[str]:
+    """The keys that `whole` changes from their defaults though `method` does not admit them, as `SECTION.KEY`.
 
-    A correction that is off asks for nothing, so every method admits that.
+    A correction that is off asks for nothing, so every method admits that. Micro-batches are for methods whose
+    batches cross cuts.
     """
-    default = MethodConfig()
+    config, default = whole.method, MethodConfig()
     foreign = [
         f"method.{key}"
         for key, value in config
@@ -21,10 +22,13 @@ def foreign_options(method: Method, config: MethodConfig) -> list[str]:
     if "correction" not in method.options and config.correction.mode != "off":
         changed = [key for key, value in config.correction if value != getattr(CorrectionConfig(), key)]
         foreign += [f"method.correction.{key}" for key in changed]
+    crosses = method.arrangement(config).body != "clients"
+    if not crosses and whole.training.micro_batches != TrainingConfig().micro_batches:
+        foreign.append("training.micro_batches")
     return foreign
 
 
-def check_options(method: Method, config: MethodConfig) -> None:
+def check_options(method: Method, config: Config) -> None:
     """Raise ConfigError naming all foreign options and what the method admits."""
     foreign = foreign_options(method, config)
     if foreign:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 
+from trainer.batches import part_sizes
 from trainer.config import TrainingConfig
 from trainer.errors import ProtocolError
-from trainer.networks.split import Head, Tail
-from trainer.parties.exchange import CutExchange
+from trainer.networks.split import Head, Kept, Tail
+from trainer.parties.exchange import CutExchange, activations_of, gradient_of
 from trainer.parties.hospital import Hospital
 from trainer.parties.messages import (
+    BatchPart,
     BodyActivations,
     BodyInputGradient,
     BodyOutputGradient,
     HeadActivations,
     InferenceActivations,
+    Message,
 )
 from trainer.tasks import Task
 from trainer.transport.in_process import COMPUTE, Transport
@@ -25,8 +30,30 @@ from trainer.transport.in_process import COMPUTE, Transport
 M = TypeVar("M")
 
 
+@dataclass
+class _Part:
+    """One part of a batch on its way through the client.
+
+    kept_here: what the head kept, detached, for the tail. output: the tail's, with its graph.
+    """
+
+    h: Tensor
+    kept: Kept
+    kept_here: Kept
+    reply: Future[Message]
+    b: Tensor = field(init=False)
+    output: Tensor = field(init=False)
+
+
 class Client(Hospital):
-    """A hospital whose body is at the compute server."""
+    """A hospital whose body is at the compute server.
+
+    A batch crosses the cuts in `training.micro_batches` parts, so that one travels, or is with the compute server,
+    while another is worked on here: the schedule of GPipe (Huang et al., NeurIPS 2019) with a loss over the whole
+    batch in its middle, and one step at its end. What is learnt from a batch is the same however many the parts, but
+    for the order of sums: the network treats images each by itself, and the loss, which may not (Dice), is taken of
+    the batch.
+    """
 
     def __init__(
         self,
@@ -45,46 +72,61 @@ class Client(Hospital):
         self._transport = transport
         self._exchange = exchange
 
-    def _step(self, round: int, images: Tensor, targets: Tensor) -> float:
+    def _step(self, round: int, batch: int, images: Tensor, targets: Tensor) -> float:
         """One batch, as method.md numbers it."""
-        # 1-2: activations to the compute server and back; images, labels and kept tensors stay here
-        self._exchange.start_round(round)
-        with self._autocast():
-            h, kept = self.head(images)
-        sent = self._exchange.pack(h.detach().float())
-        reply = self._transport.request(self.name, COMPUTE, HeadActivations(self.index, round, sent))
-        b = self._exchange.unpack(_expect(reply, BodyActivations).activations).requires_grad_()  # [n, c, ...]
+        pieces = images.split(part_sizes(len(images), self._training.micro_batches))
+        places = [BatchPart(round, batch, part, len(pieces)) for part in range(len(pieces))]
+        for optimiser in self._optimisers.values():
+            optimiser.zero_grad()
 
-        # 3: the tail, the private labels, the tail's step
-        kept_here = tuple(tensor.detach().requires_grad_(tensor.requires_grad) for tensor in kept)
-        with self._autocast():
-            output = self.tail(b, kept_here)
-        loss = self._task.loss(output.float(), targets)
-        self._optimisers["tail"].zero_grad()
+        # 1-2: activations to the compute server and back; images, labels and kept tensors stay here
+        parts = [self._sent_ahead(place, piece) for place, piece in zip(places, pieces, strict=True)]
+
+        # 3: the tail, the private labels, the tail's step; 4: the gradient through the body
+        for part in parts:
+            self._through_tail(part)
+        outputs = [part.output.detach().float().requires_grad_() for part in parts]
+        loss = self._task.loss(torch.cat(outputs), targets)
         loss.backward()
+        for place, part, output in zip(places, parts, outputs, strict=True):
+            part.output.backward(_gradient(output).to(part.output.dtype))
+            db = self._exchange.pack(_gradient(part.b), gradient_of(place))
+            part.reply = self._transport.submit(self.name, COMPUTE, BodyOutputGradient(self.index, place, db))
         self._optimisers["tail"].step()
 
-        # 4: the gradient through the body
-        db = self._exchange.pack(_gradient(b))
-        reply = self._transport.request(self.name, COMPUTE, BodyOutputGradient(self.index, round, db))
-        dh = self._exchange.unpack(_expect(reply, BodyInputGradient).gradient)  # as h
-
         # 5: the head learns from both ways its outputs took: through the body, and kept for the tail
-        outputs, gradients = [h], [dh.to(h.dtype)]
-        for tensor, here in zip(kept, kept_here, strict=True):
+        for part in parts:
+            self._back_through_head(part)
+        self._optimisers["head"].step()
+        return loss.item()
+
+    def _sent_ahead(self, place: BatchPart, images: Tensor) -> _Part:
+        with self._autocast():
+            h, kept = self.head(images)
+        sent = self._exchange.pack(h.detach().float(), activations_of(place))
+        reply = self._transport.submit(self.name, COMPUTE, HeadActivations(self.index, place, sent))
+        return _Part(h, kept, tuple(t.detach().requires_grad_(t.requires_grad) for t in kept), reply)
+
+    def _through_tail(self, part: _Part) -> None:
+        activations = _expect(part.reply.result(), BodyActivations).activations
+        part.b = self._exchange.unpack(activations).requires_grad_()  # [n, c, ...]
+        with self._autocast():
+            part.output = self.tail(part.b, part.kept_here)
+
+    def _back_through_head(self, part: _Part) -> None:
+        dh = self._exchange.unpack(_expect(part.reply.result(), BodyInputGradient).gradient)  # as h
+        outputs, gradients = [part.h], [dh.to(part.h.dtype)]
+        for tensor, here in zip(part.kept, part.kept_here, strict=True):
             if tensor.requires_grad:
                 outputs.append(tensor)
                 gradients.append(_gradient(here))
-        self._optimisers["head"].zero_grad()
         torch.autograd.backward(outputs, gradients)
-        self._optimisers["head"].step()
-        return loss.item()
 
     def _output(self, images: Tensor) -> Tensor:
         """Through this client's body at the compute server."""
         with self._autocast():
             h, kept = self.head(images)
-        sent = self._exchange.pack(h.float(), unbiased=False)
+        sent = self._exchange.pack(h.float())
         reply = self._transport.request(self.name, COMPUTE, InferenceActivations(self.index, sent))
         b = self._exchange.unpack(_expect(reply, BodyActivations).activations)
         with self._autocast():

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from trainer.errors import NonFiniteCutError, ProtocolError
-from trainer.parties.messages import Carried, QuantisedTensor
+from trainer.parties.messages import BatchPart, Carried, QuantisedTensor
 
 LARGEST_CODE = 127
 
@@ -30,8 +30,12 @@ class CutExchange(ABC):
         self._seed = seed
 
     @abstractmethod
-    def pack(self, tensor: Tensor, *, unbiased: bool = True) -> Carried:
-        """float32 [n, c, ...] as it is sent. unbiased: round at random where rounding is coarse, right on average.
+    def pack(self, tensor: Tensor, which: Sequence[int] | None = None) -> Carried:
+        """float32 [n, c, ...] as it is sent.
+
+        which: numbers of this tensor alone; where rounding is coarse it is rounded at random, right on average, as a
+        function of the end's seed and these: a resumed run repeats it, and so do requests in another order. To
+        nearest if None.
 
         Raises NonFiniteCutError where a value that is not finite cannot be sent.
         """
@@ -45,15 +49,11 @@ class CutExchange(ABC):
     def bytes_of(shape: Sequence[int]) -> int:
         """Of a tensor [n, c, ...] on the way."""
 
-    def start_round(self, round: int) -> None:
-        """Rounding at random begins anew, as a function of seed, end and round alone: a resumed run repeats it."""
-        return
-
 
 class Float32Exchange(CutExchange):
     """As it is."""
 
-    def pack(self, tensor: Tensor, *, unbiased: bool = True) -> Tensor:
+    def pack(self, tensor: Tensor, which: Sequence[int] | None = None) -> Tensor:
         return tensor
 
     def unpack(self, carried: Carried) -> Tensor:
@@ -67,7 +67,7 @@ class Float32Exchange(CutExchange):
 class BFloat16Exchange(CutExchange):
     """The upper half of a float32, rounded to nearest: 8 bits of precision over the whole range."""
 
-    def pack(self, tensor: Tensor, *, unbiased: bool = True) -> Tensor:
+    def pack(self, tensor: Tensor, which: Sequence[int] | None = None) -> Tensor:
         return tensor.to(torch.bfloat16)
 
     def unpack(self, carried: Carried) -> Tensor:
@@ -81,27 +81,18 @@ class BFloat16Exchange(CutExchange):
 class Int8Exchange(CutExchange):
     """Codes in [-127, 127] times a float32 scale per channel: the channel's largest magnitude, over 127."""
 
-    def __init__(self, *seed: int) -> None:
-        super().__init__(*seed)
-        self._round = -1
-        self._generator: torch.Generator | None = None
-
-    def start_round(self, round: int) -> None:
-        if round != self._round:
-            self._round, self._generator = round, None
-
-    def pack(self, tensor: Tensor, *, unbiased: bool = True) -> QuantisedTensor:
+    def pack(self, tensor: Tensor, which: Sequence[int] | None = None) -> QuantisedTensor:
         across = [axis for axis in range(tensor.ndim) if axis != 1]
         largest = tensor.abs().amax(dim=across)  # [c]
         if not bool(torch.isfinite(largest).all()):
             raise NonFiniteCutError(int(torch.isfinite(tensor).logical_not().sum()))
         scales = torch.where(largest > 0, largest / LARGEST_CODE, torch.ones_like(largest))
         scaled = tensor / _along_channels(scales, tensor.ndim)
-        if unbiased:
-            noise = torch.rand(tensor.shape, generator=self._random(tensor.device), device=tensor.device)
-            codes = torch.floor(scaled + noise)
-        else:
+        if which is None:
             codes = torch.round(scaled)
+        else:
+            random = self._random(which, tensor.device)
+            codes = torch.floor(scaled + torch.rand(tensor.shape, generator=random, device=tensor.device))
         return QuantisedTensor(codes.clamp_(-LARGEST_CODE, LARGEST_CODE).to(torch.int8), scales)
 
     def unpack(self, carried: Carried) -> Tensor:
@@ -118,15 +109,24 @@ class Int8Exchange(CutExchange):
     def bytes_of(shape: Sequence[int]) -> int:
         return prod(shape) + 4 * shape[1]
 
-    def _random(self, device: torch.device) -> torch.Generator:
-        if self._generator is None:
-            self._generator = torch.Generator(device)
-            entropy = np.random.SeedSequence([*self._seed, self._round + 1])
-            self._generator.manual_seed(int(entropy.generate_state(1, np.uint64)[0] >> np.uint64(1)))
-        return self._generator
+    def _random(self, which: Sequence[int], device: torch.device) -> torch.Generator:
+        entropy = np.random.SeedSequence([*self._seed, *which])
+        seed = int(entropy.generate_state(1, np.uint64)[0] >> np.uint64(1))
+        return torch.Generator(device).manual_seed(seed)
 
 
 CLIENT_END, SERVER_END = 0, 1
+"""The last number of an end's seed."""
+
+
+def activations_of(place: BatchPart) -> tuple[int, ...]:
+    """`which` of the activations that an end sends of a part."""
+    return (*place.number, place.part, 0)
+
+
+def gradient_of(place: BatchPart) -> tuple[int, ...]:
+    """`which` of the gradient that an end sends of a part."""
+    return (*place.number, place.part, 1)
 
 
 EXCHANGES: dict[str, type[CutExchange]] = {

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from itertools import count
 
 import torch
 from torch import Tensor, nn
@@ -57,12 +58,13 @@ class Hospital(ABC):
 
     def train(self, round: int, samples: SampleSet, on_batch: OnBatch = lambda loss: None) -> float:
         """The round's local epochs over `samples`; returns the mean loss. `on_batch` gets each batch's loss."""
+        torch.set_num_threads(self._training.threads)  # of this thread: torch gives a new one all cores
         for part in self._parts.values():
             part.train()
         for optimiser in self._optimisers.values():
             start_round(optimiser, self._training, round)
         self._begin_round()
-        total = 0.0
+        total, number = 0.0, count()
         for epoch in range(self._training.local_epochs):
             for batch in epoch_batches(
                 len(samples),
@@ -74,7 +76,7 @@ class Hospital(ABC):
             ):
                 images = samples.images[batch].to(self._device)
                 targets = samples.targets[batch].to(self._device)
-                loss = self._step(round, images, targets)
+                loss = self._step(round, next(number), images, targets)
                 total += loss * len(batch)
                 on_batch(loss)
         return total / (len(samples) * self._training.local_epochs)
@@ -82,6 +84,7 @@ class Hospital(ABC):
     @torch.no_grad()
     def predict(self, images: Tensor) -> Tensor:
         """The task's prediction for float32 [n, 1, H, W], by this client's model."""
+        torch.set_num_threads(self._training.threads)
         for part in self._parts.values():
             part.eval()
         batches = images.split(EVALUATION_BATCH)
@@ -117,8 +120,8 @@ class Hospital(ABC):
         """Called before the first batch of a round."""
 
     @abstractmethod
-    def _step(self, round: int, images: Tensor, targets: Tensor) -> float:
-        """Train on one batch; its loss."""
+    def _step(self, round: int, batch: int, images: Tensor, targets: Tensor) -> float:
+        """Train on one batch, the round's number `batch`; its loss."""
 
     @abstractmethod
     def _output(self, images: Tensor) -> Tensor:

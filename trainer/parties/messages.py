@@ -36,11 +36,33 @@ Carried = Tensor | QuantisedTensor
 
 
 @dataclass(frozen=True)
+class BatchPart:
+    """Which part, of how many, of which of a client's batches in a round; all counted from 0.
+
+    Raises ValueError where there is no such part.
+    """
+
+    round: int
+    batch: int
+    part: int
+    parts: int
+
+    def __post_init__(self) -> None:
+        if min(self.round, self.batch) < 0 or not 0 <= self.part < self.parts:
+            raise ValueError(f"no part {self.part} of {self.parts} of batch {self.batch} in round {self.round}")
+
+    @property
+    def number(self) -> tuple[int, int]:
+        """The batch's; of a client's two batches the later has the larger."""
+        return self.round, self.batch
+
+
+@dataclass(frozen=True)
 class HeadActivations:
-    """Client -> compute server: h = head(x), [n, c, ...], of one training batch."""
+    """Client -> compute server: h = head(x), [n, c, ...], of a part of a training batch."""
 
     client: int
-    round: int
+    place: BatchPart
     activations: Carried
 
 
@@ -53,16 +75,16 @@ class BodyActivations:
 
 @dataclass(frozen=True)
 class BodyOutputGradient:
-    """Client -> compute server: dL/db of the batch whose activations were sent last."""
+    """Client -> compute server: dL/db of the part, where L is the whole batch's loss."""
 
     client: int
-    round: int
+    place: BatchPart
     gradient: Carried
 
 
 @dataclass(frozen=True)
 class BodyInputGradient:
-    """Compute server -> client: dL/dh of the same batch."""
+    """Compute server -> client: dL/dh of the same part."""
 
     gradient: Carried
 

@@ -43,7 +43,7 @@ class WholeClient(Hospital):
         if self._proximal_mu is not None:
             self._global = [parameter.detach().clone() for parameter in self._network.parameters()]
 
-    def _step(self, round: int, images: Tensor, targets: Tensor) -> float:
+    def _step(self, round: int, batch: int, images: Tensor, targets: Tensor) -> float:
         with self._autocast():
             output = self._network(images)
         loss = self._task.loss(output.float(), targets)

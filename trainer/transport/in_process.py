@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from typing import Protocol
 
 from trainer.errors import ProtocolError
@@ -21,6 +22,13 @@ class Transport(Protocol):
         """Deliver `message` and return the recipient's reply. Raises ProtocolError."""
         ...
 
+    def submit(self, sender: str, recipient: str, message: Message) -> Future[Message]:
+        """Send `message`; the reply is the future's result. Several may be under way, and arrive in any order.
+
+        Raises what `request` raises, at once or when asked for the result.
+        """
+        ...
+
 
 class InProcessTransport:
     """Calls the recipient's handler directly."""
@@ -36,3 +44,9 @@ class InProcessTransport:
         reply = self._handlers[recipient](message)
         self.traffic.count(recipient, sender, reply)
         return reply
+
+    def submit(self, sender: str, recipient: str, message: Message) -> Future[Message]:
+        """A call, like `request`: nothing is under way when it returns."""
+        done: Future[Message] = Future()
+        done.set_result(self.request(sender, recipient, message))
+        return done

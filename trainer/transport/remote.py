@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,6 +17,13 @@ from trainer.transport.traffic import Traffic
 from trainer.transport.wire import MAX_MESSAGE_BYTES, Vocabulary
 
 LOG = logging.getLogger(__name__)
+
+
+CALL_DEADLINE = 600.0
+"""Seconds until the answer of a call must be there that names no deadline: a step at the cuts."""
+
+MOST_IN_FLIGHT = 32
+"""More requests of a party wait until one of these is answered."""
 
 
 class PartyUnreachableError(TrainerError):
@@ -43,7 +51,7 @@ class Refused:
 
 
 class Link(Protocol):
-    """Brings bytes to a party, and its answer back."""
+    """Brings bytes to a party, and its answer back. Called by several threads at once."""
 
     def call(self, recipient: str, data: bytes, deadline: float | None = None) -> bytes:
         """deadline: seconds until the answer must be there; the link's own if None. Raises PartyUnreachableError."""
@@ -57,6 +65,7 @@ class RemoteTransport:
         self.link = link
         self._vocabulary = vocabulary
         self.traffic = Traffic() if traffic is None else traffic
+        self._pool = ThreadPoolExecutor(MOST_IN_FLIGHT, "request")
 
     def request(self, sender: str, recipient: str, message: Any, deadline: float | None = None) -> Any:
         """Deliver `message`, and return the answer.
@@ -69,6 +78,10 @@ class RemoteTransport:
             raise RemoteRefusalError(recipient, reply.kind, reply.reason)
         self.traffic.count(recipient, sender, reply)
         return reply
+
+    def submit(self, sender: str, recipient: str, message: Any) -> Future[Any]:
+        """`request` in a thread of its own: coded, sent and decoded while the caller goes on."""
+        return self._pool.submit(self.request, sender, recipient, message)
 
 
 Answer = Callable[[str, Any], Any]

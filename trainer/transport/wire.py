@@ -25,7 +25,7 @@ from trainer.errors import ProtocolError
 from trainer.parties.messages import QuantisedTensor
 
 MAGIC = b"DCSM"
-VERSION = 1
+VERSION = 2
 MAX_MESSAGE_BYTES = 1 << 34
 MAX_DIMENSIONS = 8
 MAX_DEPTH = 6

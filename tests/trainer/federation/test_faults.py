@@ -15,7 +15,7 @@ from trainer import checkpoint
 from trainer.errors import TrainerError
 from trainer.federation import commands, remote_parties
 from trainer.federation.vocabulary import VOCABULARY
-from trainer.parties.messages import EncryptedContribution, HeadActivations, RoundPlan, SumRequest
+from trainer.parties.messages import BatchPart, EncryptedContribution, HeadActivations, RoundPlan, SumRequest
 from trainer.run_folder import METRICS, RunFolder
 from trainer.transport.in_process import AGGREGATION, COMPUTE
 from trainer.transport.remote import PartyUnreachableError, Refused
@@ -183,7 +183,7 @@ def test_no_site_may_speak_for_another(wired):
         (AGGREGATION, "client-1", stolen),
         (AGGREGATION, "client-1", SumRequest(0, 0)),
         (AGGREGATION, "client-1", commands.OpenSum(RoundPlan(5, frames_plan(fed)))),
-        (COMPUTE, "client-1", HeadActivations(0, 0, torch.zeros(1, 4, 32, 32))),
+        (COMPUTE, "client-1", HeadActivations(0, BatchPart(0, 0, 0, 1), torch.zeros(1, 4, 32, 32))),
         ("client-0", "client-1", commands.Train(0)),
         ("client-0", AGGREGATION, commands.Evaluate()),
     ):
@@ -246,11 +246,11 @@ def test_a_hospital_past_its_deadline_is_left_out_then_given_the_result_and_aske
     late = {"calls": 0}
     genuine = fed.sites["client-1"]._client._step
 
-    def slow(round_index, images, targets):
+    def slow(round_index, batch, images, targets):
         if round_index == 1 and not late["calls"]:
             late["calls"] += 1
             time.sleep(3)
-        return genuine(round_index, images, targets)
+        return genuine(round_index, batch, images, targets)
 
     monkeypatch.setattr(fed.sites["client-1"]._client, "_step", slow)
     fed.wire.deadlines = True

@@ -30,6 +30,8 @@ SMALL = (
     "data.max_slices=6",
     "training.hd95=false",
     "network.features=[4, 4, 6, 6, 8, 4]",
+    "training.batch_size=2",
+    "training.micro_batches=2",
 )
 
 

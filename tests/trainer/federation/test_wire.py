@@ -15,12 +15,12 @@ from he_core.frame import Participant
 from trainer.federation import commands
 from trainer.federation.vocabulary import VOCABULARY
 from trainer.parties import messages
-from trainer.parties.messages import BodyActivations, HeadActivations, QuantisedTensor, RoundPlan
+from trainer.parties.messages import BatchPart, BodyActivations, HeadActivations, QuantisedTensor, RoundPlan
 from trainer.transport.wire import MAX_DEPTH, MessageFormatError
 
 PLAN = RoundPlan(3, (Participant(0, 5), Participant(2, 7)), (1,), 2)
 EXAMPLES = (
-    HeadActivations(1, 2, torch.arange(24.0).reshape(2, 3, 2, 2)),
+    HeadActivations(1, BatchPart(2, 0, 0, 1), torch.arange(24.0).reshape(2, 3, 2, 2)),
     BodyActivations(torch.ones(1, 2, 3).bfloat16()),
     BodyActivations(QuantisedTensor(torch.arange(8, dtype=torch.int8).reshape(1, 2, 4), torch.tensor([0.5, 2.0]))),
     messages.EncryptedContribution(bytes(range(256))),
@@ -56,6 +56,28 @@ def test_every_message_between_parties_can_cross():
     assert {*get_args(commands.Command), *get_args(commands.Report)} <= set(VOCABULARY.classes)
 
 
+def test_a_part_of_a_batch_has_the_bytes_of_the_documentation():
+    message = HeadActivations(7, BatchPart(3, 1, 0, 2), torch.tensor([[1.0, -2.0]]))
+    assert VOCABULARY.encode(message) == (
+        b"DCSM" + b"\x02" + b"\x01\x00"
+        + b"\x01" + (7).to_bytes(8, "little")
+        + b"\x09" + b"\x22\x00"
+        + b"".join(b"\x01" + number.to_bytes(8, "little") for number in (3, 1, 0, 2))
+        + b"\x05" + b"\x00\x02" + b"\x01\0\0\0" + b"\x02\0\0\0" + bytes.fromhex("0000803f 000000c0")
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("numbers", [(0, 0, 2, 2), (0, 0, -1, 2), (0, 0, 0, 0), (-1, 0, 0, 1), (0, -1, 0, 1)])
+def test_a_part_that_cannot_be_is_refused(numbers):
+    data = VOCABULARY.encode(HeadActivations(7, BatchPart(5, 5, 5, 6), torch.ones(1)))
+    good, bad = ((b"".join(b"\x01" + n.to_bytes(8, "little", signed=True) for n in each)) for each in (
+        (5, 5, 5, 6), numbers,
+    ))  # fmt: skip
+    assert data.count(good) == 1
+    with pytest.raises(MessageFormatError, match="no part"):
+        VOCABULARY.decode(data.replace(good, bad))
+
+
 @settings(max_examples=60)
 @given(
     st.sampled_from([torch.float32, torch.bfloat16, torch.int8, torch.int64]),
@@ -66,12 +88,12 @@ def test_tensors_of_every_shape_and_layout_come_back(dtype, shape, transposed):
     tensor = torch.randint(-100, 100, shape).to(dtype)
     if transposed and tensor.ndim > 1:
         tensor = tensor.transpose(0, -1)
-    found = VOCABULARY.decode(VOCABULARY.encode(HeadActivations(0, 0, tensor))).activations
+    found = VOCABULARY.decode(VOCABULARY.encode(HeadActivations(0, BatchPart(0, 0, 0, 1), tensor))).activations
     assert same(found, tensor)
 
 
 def test_a_received_tensor_can_be_written_to_without_touching_what_was_received():
-    data = bytearray(VOCABULARY.encode(HeadActivations(0, 0, torch.ones(4))))
+    data = bytearray(VOCABULARY.encode(HeadActivations(0, BatchPart(0, 0, 0, 1), torch.ones(4))))
     before = bytes(data)
     VOCABULARY.decode(data).activations.zero_()
     assert bytes(data) == before
@@ -130,7 +152,7 @@ def test_a_length_that_is_not_there_is_refused_before_anything_is_made_of_it():
 
 def test_a_tensor_where_a_number_belongs_is_refused():
     data = VOCABULARY.encode(messages.SumRequest(1, 2))
-    other = VOCABULARY.encode(HeadActivations(1, 2, torch.ones(1)))
+    other = VOCABULARY.encode(HeadActivations(1, BatchPart(2, 0, 0, 1), torch.ones(1)))
     forged = other[:5] + data[5:7] + other[7:]  # the code of SumRequest, the fields of HeadActivations
     with pytest.raises(MessageFormatError):
         VOCABULARY.decode(forged)
@@ -145,7 +167,7 @@ def test_deep_nesting_is_refused():
 
 
 def test_a_message_over_the_receivers_limit_is_refused():
-    data = VOCABULARY.encode(HeadActivations(0, 0, torch.zeros(1000)))
+    data = VOCABULARY.encode(HeadActivations(0, BatchPart(0, 0, 0, 1), torch.zeros(1000)))
     with pytest.raises(MessageFormatError, match="at most"):
         VOCABULARY.decode(data, max_bytes=1000)
 

@@ -87,7 +87,7 @@ def test_what_is_attacked_is_what_the_clients_own_messages_carry(
     end = EXCHANGES[exchange](config.run.seed, 0, SERVER_END)
     with torch.no_grad():
         h, _ = cut.trained.head(client.test.images)
-    crossed = end.unpack(end.pack(h, unbiased=False))
+    crossed = end.unpack(end.pack(h))
     torch.testing.assert_close(seen.of_evaluated(end), crossed)
     assert len(seen.of_training(end)) == len(client.train)
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainer.errors import NonFiniteCutError, ProtocolError
-from trainer.parties.exchange import EXCHANGES, Int8Exchange
-from trainer.parties.messages import QuantisedTensor
+from trainer.parties.exchange import EXCHANGES, Int8Exchange, activations_of, gradient_of
+from trainer.parties.messages import BatchPart, QuantisedTensor
 from trainer.transport.traffic import payload_bytes
 
 KINDS = list(EXCHANGES)
@@ -30,8 +30,7 @@ def largest_per_channel(values):
 @pytest.mark.parametrize("shape", [(1, 1, 1, 1), (3, 5, 8, 9), (2, 4, 5, 6, 7)])
 def test_error_is_within_the_kinds_bound_of_the_channels_largest_value(kind, error, shape):
     exchange, values = EXCHANGES[kind](1, 2, 3), tensor(*shape)
-    exchange.start_round(0)
-    got = exchange.unpack(exchange.pack(values))
+    got = exchange.unpack(exchange.pack(values, (0,)))
     assert got.dtype == torch.float32
     assert got.shape == values.shape
     assert bool(((got - values).abs() <= error * largest_per_channel(values) * (1 + 1e-6)).all())
@@ -43,7 +42,6 @@ def test_bytes_are_those_announced(kind, shape):
     from trainer.parties.messages import BodyActivations
 
     exchange = EXCHANGES[kind](1)
-    exchange.start_round(0)
     assert payload_bytes(BodyActivations(exchange.pack(tensor(*shape)))) == exchange.bytes_of(shape)
 
 
@@ -55,41 +53,41 @@ def test_int8_takes_a_quarter_of_the_bytes_at_the_demos_cuts():
 @given(st.floats(-1e3, 1e3, width=32))
 def test_rounding_at_random_is_right_on_average(value):
     exchange = Int8Exchange(7)
-    exchange.start_round(0)
     values = torch.full((1, 1, 10_000), value)
     values[0, 0, 0] = 1e3  # the channel's largest
-    got = exchange.unpack(exchange.pack(values))[0, 0, 1:]
+    got = exchange.unpack(exchange.pack(values, (0,)))[0, 0, 1:]
     step = 1e3 / 127
     assert abs(float(got.mean()) - value) < 0.03 * step  # 6 standard deviations of at most step / 2 / sqrt(10,000)
 
 
 def test_rounding_to_nearest_is_the_same_every_time_and_within_half_a_step():
     exchange, values = Int8Exchange(7), tensor(2, 3, 16, 16)
-    first, second = (exchange.unpack(exchange.pack(values, unbiased=False)) for _ in range(2))
+    first, second = (exchange.unpack(exchange.pack(values)) for _ in range(2))
     assert torch.equal(first, second)
     assert bool(((first - values).abs() <= largest_per_channel(values) / 254 * (1 + 1e-5)).all())
 
 
-def test_a_round_begun_again_rounds_as_before_and_other_rounds_and_ends_do_not():
-    values = tensor(2, 3, 16, 16)
+def test_a_tensor_sent_again_is_rounded_as_before_and_others_and_other_ends_are_not():
+    values, place = tensor(2, 3, 16, 16), BatchPart(4, 1, 0, 2)
 
-    def codes(seed, round):
-        exchange = Int8Exchange(*seed)
-        exchange.start_round(round)
-        return [exchange.pack(values).codes for _ in range(2)]
+    def codes(seed, which):
+        return Int8Exchange(*seed).pack(values, which).codes
 
-    again = codes((5, 0, 1), 4)
-    assert all(torch.equal(*pair) for pair in zip(codes((5, 0, 1), 4), again, strict=True))
-    assert not torch.equal(*again)
-    for other in (codes((5, 0, 1), 5), codes((5, 0, 0), 4), codes((5, 1, 1), 4), codes((6, 0, 1), 4)):
-        assert not torch.equal(other[0], again[0])
+    first = codes((5, 0, 1), activations_of(place))
+    exchange = Int8Exchange(5, 0, 1)
+    exchange.pack(values, gradient_of(place))  # what was sent before, and how often, plays no part
+    assert torch.equal(exchange.pack(values, activations_of(place)).codes, first)
+    assert not torch.equal(codes((5, 0, 1), gradient_of(place)), first)
+    for seed in ((5, 0, 0), (5, 1, 1), (6, 0, 1)):
+        assert not torch.equal(codes(seed, activations_of(place)), first)
+    for other in (BatchPart(5, 1, 0, 2), BatchPart(4, 0, 0, 2), BatchPart(4, 1, 1, 2)):
+        assert not torch.equal(codes((5, 0, 1), activations_of(other)), first)
 
 
 def test_zero_channels_stay_zero():
     exchange = Int8Exchange(1)
-    exchange.start_round(0)
     values = torch.zeros(2, 3, 4, 4)
-    assert torch.equal(exchange.unpack(exchange.pack(values)), values)
+    assert torch.equal(exchange.unpack(exchange.pack(values, (0,))), values)
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])

@@ -192,10 +192,12 @@ def test_the_noise_reaches_the_mean_and_hardly_a_value_saturates_by_it(federatio
         ("dcsfl", "method.proximal_mu=0.1", "method.proximal_mu"),
         ("splitfed-v1", "method.correction.mode=ema", "method.correction.mode"),
         ("fedavg", "method.correction.mu=1", "method.correction.mu"),
+        ("fedavg", "training.micro_batches=2", "training.micro_batches"),
+        ("fedprox", "training.micro_batches=4", "training.micro_batches"),
     ],
 )
 def test_an_option_a_method_has_no_use_for_is_refused_by_name(method, override, named):
-    config = load((), (f"method.name={method}", override)).method
+    config = load((), (f"method.name={method}", override))
     with pytest.raises(ConfigError, match=rf"method\.name={method} has no use for {named}: leave it out"):
         check_options(method_for(method), config)
 
@@ -210,8 +212,8 @@ def test_all_foreign_options_are_named_at_once_and_before_any_data_is_read():
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_admits_the_defaults_and_a_correction_that_is_off(method):
-    assert foreign_options(method_for(method), MethodConfig(name=method)) == []
-    off = load((), (f"method.name={method}", "method.correction.mode=off", "method.correction.mu=3")).method
+    assert foreign_options(method_for(method), load((), (f"method.name={method}",))) == []
+    off = load((), (f"method.name={method}", "method.correction.mode=off", "method.correction.mu=3"))
     assert foreign_options(method_for(method), off) == []
 
 

@@ -19,6 +19,7 @@ from he_core.errors import (
 from trainer.errors import ProtocolError
 from trainer.parties.averaging import UpdateRefusedError
 from trainer.parties.messages import (
+    BatchPart,
     BodyOutputGradient,
     EncryptedContribution,
     HeadActivations,
@@ -53,25 +54,25 @@ def frames(fed, plan):
 
 def test_compute_server_refuses_a_gradient_without_a_batch(fed):
     with pytest.raises(ProtocolError, match="client 1 sent a gradient with no batch"):
-        fed.parties.compute.handle(BodyOutputGradient(1, 0, torch.zeros(1)))
+        fed.parties.compute.handle(BodyOutputGradient(1, BatchPart(0, 0, 0, 1), torch.zeros(1)))
 
 
 def test_compute_server_refuses_a_gradient_of_another_shape_and_still_takes_the_right_one(fed):
     h, _ = fed.parties.clients[0].head(fed.data.clients[0].train.images[:2])
-    b = fed.parties.compute.handle(HeadActivations(0, 0, h.detach())).activations
+    b = fed.parties.compute.handle(HeadActivations(0, BatchPart(0, 0, 0, 1), h.detach())).activations
     with pytest.raises(ProtocolError, match="shape"):
-        fed.parties.compute.handle(BodyOutputGradient(0, 0, torch.zeros(1, 1)))
-    reply = fed.parties.compute.handle(BodyOutputGradient(0, 0, torch.ones_like(b)))
+        fed.parties.compute.handle(BodyOutputGradient(0, BatchPart(0, 0, 0, 1), torch.zeros(1, 1)))
+    reply = fed.parties.compute.handle(BodyOutputGradient(0, BatchPart(0, 0, 0, 1), torch.ones_like(b)))
     assert reply.gradient.shape == h.shape
 
 
 def test_compute_server_refuses_an_unknown_client_and_foreign_messages(fed):
     with pytest.raises(ProtocolError, match="no client 9"):
-        fed.parties.compute.handle(HeadActivations(9, 0, torch.zeros(1)))
+        fed.parties.compute.handle(HeadActivations(9, BatchPart(0, 0, 0, 1), torch.zeros(1)))
     with pytest.raises(ProtocolError, match="takes no SumRequest"):
         fed.parties.compute.handle(SumRequest(0, 0))
     with pytest.raises(ProtocolError, match="takes no HeadActivations"):
-        fed.parties.aggregation.handle(HeadActivations(0, 0, torch.zeros(1)))
+        fed.parties.aggregation.handle(HeadActivations(0, BatchPart(0, 0, 0, 1), torch.zeros(1)))
 
 
 def test_compute_server_averages_bodies_by_weight(fed):
