@@ -59,7 +59,9 @@ def measure(name: str, batch: int) -> dict[str, float | str]:
     steps: dict[str, Callable[[], float]] = {}
     found: dict[str, float | str] = {}
     for way, (channels_last, compiled) in ALTERNATIVES.items():
-        step = step_of(setting_of(name, timed=True), batch, channels_last, compiled)
+        s = setting_of(name, timed=True)
+        samples = SampleSet(s.samples.images[:batch], s.samples.targets[:batch], s.samples.identifiers[:batch])
+        step = step_of(s, samples, channels_last, compiled)
         try:
             step()
             step()
@@ -76,24 +78,23 @@ def measure(name: str, batch: int) -> dict[str, float | str]:
     return found | {way: median(taken) for way, taken in times.items()}
 
 
-def step_of(s: Setting, batch: int, channels_last: bool, compiled: bool) -> Callable[[], float]:
-    """A client's step of `batch` images, its compute server in the same process."""
-    training = s.config.training.model_copy(update={"batch_size": batch})
+def step_of(s: Setting, samples: SampleSet, channels_last: bool, compiled: bool) -> Callable[[], float]:
+    """A client's step over all `samples`, its compute server in the same process."""
+    training = s.config.training.model_copy(update={"batch_size": len(samples)})
     off, exact = Correction(CorrectionConfig(mode="off"), "body"), EXCHANGES["float32"]
     # The server copies its body, which loses what was compiled: the copy is compiled.
     compute = ComputeServer(s.network.body, [exact()], training, off, device=CPU)
     (body,) = compute._bodies
     parts = (s.network.head, body, s.network.tail)
-    images = s.samples.images[:batch].clone()
-    for part in parts if channels_last else ():
-        part.to(memory_format=torch.channels_last)
     if channels_last:
-        images = images.contiguous(memory_format=torch.channels_last)
+        for part in parts:
+            part.to(memory_format=torch.channels_last)
+        images = samples.images.contiguous(memory_format=torch.channels_last)
+        samples = SampleSet(images, samples.targets, samples.identifiers)
     for part in parts if compiled else ():
         part.compile()
     transport = TimedTransport(compute)
     client = Client(0, s.network.head, s.network.tail, s.task, training, transport, exact(), seed=1, device=CPU)
-    samples = SampleSet(images, s.samples.targets[:batch], s.samples.identifiers[:batch])
     rounds = itertools.count()
 
     def step() -> float:

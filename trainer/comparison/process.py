@@ -19,7 +19,7 @@ from trainer.comparison.plan import Cell
 COMMAND = (
     sys.executable,
     "-c",
-    "import sys; sys.path = [p for p in sys.path if p]; from trainer.cli import main; main(prog_name='dcsfl-train')",
+    "import sys; sys.path = [p for p in sys.path if p]; from trainer.__main__ import main; main('dcsfl-train')",
 )
 _THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 

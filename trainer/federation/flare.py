@@ -17,6 +17,7 @@ from nvflare.collab import collab
 from nvflare.collab.api.exceptions import CollabCallError
 
 from he_core import HeCoreError
+from trainer.allocation import keep_freed_memory
 from trainer.config import Config, load
 from trainer.display import LineDisplay, LoggedDisplay
 from trainer.errors import ConfigError, TrainerError
@@ -89,6 +90,7 @@ class ComputeSite:
 
     @collab.main
     def train(self) -> None:
+        keep_freed_memory()
         config = _config(self.config)
         folder = RunFolder(config.run.folder / _checked(self.run))
         if not folder.path.exists():
@@ -132,6 +134,7 @@ class PartySite:
 
     @collab.init
     def start(self) -> None:
+        keep_freed_memory()
         config = _config(self.config)
         parent = config.federation.folder or Path(collab.workspace.get_root_dir()) / "dcsfl"
         folder = parent / _checked(self.run)
