@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
@@ -30,20 +31,25 @@ class Crew:
         workers = min(self._workers, len(clients))
         if workers <= 1:
             return {client: work(client) for client in clients}
-        self._stopping.clear()
         # A new thread of torch's would compute with all cores.
         threads = (torch.get_num_threads(),)
         with ThreadPoolExecutor(workers, "client", torch.set_num_threads, threads) as pool:
             futures = {client: pool.submit(work, client) for client in clients}
-            try:
+            with self._stopped_at_the_end(pool):
                 ended, _ = wait(futures.values(), return_when=FIRST_EXCEPTION)
                 for future in ended:
                     future.result()
                 return {client: future.result() for client, future in futures.items()}
-            except BaseException:
-                self._stopping.set()
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+
+    @contextmanager
+    def _stopped_at_the_end(self, pool: ThreadPoolExecutor) -> Iterator[None]:
+        """Where the block ends by an error, what is not done yet is given up."""
+        try:
+            yield
+        finally:
+            self._stopping.set()
+            pool.shutdown(cancel_futures=True)
+            self._stopping.clear()
 
     def check(self) -> None:
         """Called by work now and then: raises StoppedError where it is not wanted any more."""
