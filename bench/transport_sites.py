@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from nvflare.collab import collab
 
+from trainer.allocation import keep_freed_memory
 from trainer.federation.direct import direct_link, serve
 from trainer.federation.vocabulary import VOCABULARY
 from trainer.parties.messages import BatchPart, BodyActivations, HeadActivations
@@ -83,6 +84,7 @@ class TimedServer:
     @collab.main
     def run(self) -> None:
         torch.set_num_threads(1)
+        keep_freed_memory()  # as the sites of a federation do
         startup = Path(collab.workspace.get_startup_kit_dir())
         echoing, first = serve(startup, "[::]:0", 1, lambda site, data: echo(data))
         serving, second = serve(startup, "[::]:0", 1, self._service.answer)
@@ -103,6 +105,7 @@ class TimingClient:
     @collab.publish
     def measure(self) -> dict[str, Any]:
         torch.set_num_threads(1)
+        keep_freed_memory()  # as the sites of a federation do
         flare = collab.server(timeout=HOUR)
         startup = Path(collab.workspace.get_startup_kit_dir())
         echoing, serving = (direct_link(startup, port, others=NoOther()) for port in flare.ports())
