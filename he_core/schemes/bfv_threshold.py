@@ -31,12 +31,13 @@ from he_core.flooding_bfv import FloodedSum, flooded_sum
 from he_core.keys import PublicBundle, PublicKey, SecretBundle, SecretKey
 from he_core.packing import Payload, Words
 from he_core.params import BfvParameters
-from he_core.scheme import Capabilities, Deal, ThresholdScheme, Trust
+from he_core.scheme import Capabilities, Deal, Trust
 from he_core.schemes.bfv import Bfv
 from he_core.schemes.residues import Lattice
 from he_core.schemes.rlwe import material_of
-from he_core.schemes.sharing import RESIDUE_BYTES, Sharing, stored
-from he_core.threshold_errors import KeyUsedUpError, PartialsDoNotFitError, TooFewPartialsError
+from he_core.schemes.sharing import RESIDUE_BYTES, stored
+from he_core.schemes.threshold_group import ThresholdGroup
+from he_core.threshold_errors import PartialsDoNotFitError
 
 TOWERS = 3
 PRIME_BITS = 60
@@ -75,7 +76,7 @@ class DividedVector:
     c1: Residues
 
 
-class ThresholdBfv(Bfv, ThresholdScheme):
+class ThresholdBfv(ThresholdGroup, Bfv):
     """The scheme over OpenFHE; what it does beside the library runs on numba.
 
     entropy: bytes source of the seeds of shares. Tests pass a fixed one; nothing in the package does.
@@ -97,43 +98,19 @@ class ThresholdBfv(Bfv, ThresholdScheme):
     def _ring(self) -> TowerRing:
         return TowerRing(self.parameters.degree)
 
-    @cached_property
-    def _sharing(self) -> Sharing:
-        return Sharing(self._ring, self.threshold, self.holders)
-
     @property
     def capabilities(self) -> Capabilities:
         return replace(super().capabilities, trust=Trust.THRESHOLD)
-
-    @property
-    def threshold(self) -> int:
-        return self.parameters.threshold
-
-    @property
-    def holders(self) -> int:
-        return self.parameters.clients
 
     def context(self, shape: CodecShape) -> LatticeContext:
         return replace(super().context(shape), encoding="coefficients-together", modulus_bits=PRIME_BITS)
 
     # --- keys
 
-    def generate_keys(self) -> SecretBundle:
-        raise ParameterError(
-            "threshold", self.threshold, "nobody makes a threshold group's key alone; hold a ceremony of its clients"
-        )
-
     def deal(self, public_seed: bytes) -> Deal:
         a = self._ring.uniform(public_seed, KEY_POLYNOMIAL, 0)
         b, secret = self._multiparty.join(self.context(self._KEY_SHAPE), a)
         return Deal(stored(b), self._sharing.deal(secret, self._entropy(SEED_BYTES)))
-
-    def joint_key(self, public_seed: bytes, parts: Sequence[bytes]) -> PublicBundle:
-        material = {"a_seed": public_seed, "b": stored(self._sharing.sum(parts, "public part"))}
-        return PublicBundle(self.name, self.parameters.as_dict(), material)
-
-    def joint_share(self, holder: int, shares: Sequence[bytes]) -> Mapping[str, bytes]:
-        return self._sharing.material(holder, shares)
 
     def public_key(self, bundle: PublicBundle) -> GroupPublicKey:  # type: ignore[override]
         self.check_bundle(bundle)
@@ -168,15 +145,7 @@ class ThresholdBfv(Bfv, ThresholdScheme):
         c0 = self._ring.add_quotients(accumulator.c0, addend.c0)
         return replace(accumulator, c0=c0, c1=self._ring.add(accumulator.c1, addend.c1))
 
-    def decrypt(self, key: SecretKey, ciphertext: object, round: int) -> Words:
-        raise TooFewPartialsError(self.threshold, 1)
-
     # --- partial decryptions
-
-    def check_serves(self, shape: CodecShape, round: int) -> None:
-        most = self.flooding(shape).decryptions
-        if round >= most:
-            raise KeyUsedUpError(round, most)
 
     def partial_bytes(self, shape: CodecShape) -> int:
         return self._chunks(shape) * self.parameters.degree * RESIDUE_BYTES

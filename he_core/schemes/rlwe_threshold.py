@@ -39,10 +39,11 @@ from he_core.keys import PublicBundle, PublicKey, SecretBundle, SecretKey
 from he_core.packing import Payload, Words
 from he_core.params import RlweParameters
 from he_core.planner import RlwePlan, part_bytes
-from he_core.scheme import Capabilities, Deal, ThresholdScheme, Trust
+from he_core.scheme import Capabilities, Deal, Trust
 from he_core.schemes.rlwe import WORD_BYTES, Rlwe, material_of
-from he_core.schemes.sharing import Sharing, stored
-from he_core.threshold_errors import KeyUsedUpError, PartialsDoNotFitError, TooFewPartialsError
+from he_core.schemes.sharing import stored
+from he_core.schemes.threshold_group import ThresholdGroup
+from he_core.threshold_errors import PartialsDoNotFitError
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +78,7 @@ class ThresholdCiphertext:
     values: NDArray[np.uint64]
 
 
-class ThresholdRlwe(Rlwe, ThresholdScheme):
+class ThresholdRlwe(ThresholdGroup, Rlwe):
     """The scheme over any ring arithmetic; what is particular to a threshold runs on numba."""
 
     def __init__(
@@ -91,28 +92,11 @@ class ThresholdRlwe(Rlwe, ThresholdScheme):
     def _ring(self) -> WideRing:
         return WideRing(self.parameters.wide_degree)
 
-    @cached_property
-    def _sharing(self) -> Sharing:
-        return Sharing(self._ring, self.threshold, self.holders)
-
     @property
     def capabilities(self) -> Capabilities:
         return replace(super().capabilities, trust=Trust.THRESHOLD)
 
-    @property
-    def threshold(self) -> int:
-        return self.parameters.threshold
-
-    @property
-    def holders(self) -> int:
-        return self.parameters.clients
-
     # --- keys
-
-    def generate_keys(self) -> SecretBundle:
-        raise ParameterError(
-            "threshold", self.threshold, "nobody makes a threshold group's key alone; hold a ceremony of its clients"
-        )
 
     def deal(self, public_seed: bytes) -> Deal:
         ring, degree = self._ring, self._ring.degree
@@ -122,13 +106,6 @@ class ThresholdRlwe(Rlwe, ThresholdScheme):
         errors = ring.lift(self._arithmetic.gaussian(seed, KEY_ERRORS, degree))
         b = ring.add(ring.product(a, ring.transform(secret)), errors)
         return Deal(stored(b), self._sharing.deal(secret, sharing))
-
-    def joint_key(self, public_seed: bytes, parts: Sequence[bytes]) -> PublicBundle:
-        material = {"a_seed": public_seed, "b": stored(self._sharing.sum(parts, "public part"))}
-        return PublicBundle(self.name, self.parameters.as_dict(), material)
-
-    def joint_share(self, holder: int, shares: Sequence[bytes]) -> Mapping[str, bytes]:
-        return self._sharing.material(holder, shares)
 
     def public_key(self, bundle: PublicBundle) -> ThresholdPublicKey:  # type: ignore[override]
         self.check_bundle(bundle)
@@ -189,15 +166,7 @@ class ThresholdRlwe(Rlwe, ThresholdScheme):
         np.add(accumulator.values, addend.values, out=accumulator.values)
         return replace(accumulator, u_low=low, u_high=high, v=accumulator.v + addend.v)
 
-    def decrypt(self, key: SecretKey, ciphertext: object, round: int) -> Words:
-        raise TooFewPartialsError(self.threshold, 1)
-
     # --- partial decryptions
-
-    def check_serves(self, shape: CodecShape, round: int) -> None:
-        most = self.flooding(shape).decryptions
-        if round >= most:
-            raise KeyUsedUpError(round, most)
 
     def partial_bytes(self, shape: CodecShape) -> int:
         return self.flooding(shape).partial_bytes
