@@ -10,7 +10,6 @@ import itertools
 import math
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +33,7 @@ from trainer.parties.messages import Message, Participant, RoundPlan
 from trainer.parties.parties import assemble
 from trainer.parties.whole_client import WholeClient
 from trainer.tasks import Task, task_for
+from trainer.transport.in_process import COMPUTE, InProcessTransport
 from trainer.transport.traffic import payload_bytes
 
 Record = Callable[..., None]
@@ -72,25 +72,20 @@ class Setting:
         return FlatLayout.of(self.network.head, self.network.tail).size
 
 
-class TimedTransport:
+class TimedTransport(InProcessTransport):
     """Delivers to the compute server, and keeps when each message left and came, and its bytes."""
 
     def __init__(self, compute: ComputeServer) -> None:
-        self._compute = compute
+        super().__init__({COMPUTE: compute.handle})
         self.times: list[float] = []
         self.bytes = 0
 
     def request(self, sender: str, recipient: str, message: Message) -> Message:
         self.times.append(time.perf_counter())
-        reply = self._compute.handle(message)
+        reply = super().request(sender, recipient, message)
         self.times.append(time.perf_counter())
         self.bytes += payload_bytes(message) + payload_bytes(reply)
         return reply
-
-    def submit(self, sender: str, recipient: str, message: Message) -> Future[Message]:
-        done: Future[Message] = Future()
-        done.set_result(self.request(sender, recipient, message))
-        return done
 
 
 def setting_of(name: str, timed: bool) -> Setting:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import itertools
 import json
 import resource
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -38,16 +37,9 @@ def main() -> None:
         return
     found = []
     for (name, batch, size), way in itertools.product(STEPS, ("given back", "kept")):
-        command = [sys.executable, __file__, name, str(batch), str(size), way]
-        said = subprocess.run(command, check=True, capture_output=True, text=True)
-        found.append(json.loads(said.stdout.splitlines()[-1]))
+        found.append(machine.measured_apart(__file__, name, batch, size, way))
         print(found[-1], flush=True)
-    facts = machine.facts()
-    RESULTS.mkdir(exist_ok=True)
-    target = RESULTS / f"{machine.file_name(facts)}.json"
-    record = {"steps": found, "machine": {key: facts[key] for key in ("cpu", "cores", "versions")}}
-    target.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    print(target)
+    print(machine.write_record(RESULTS, {"steps": found}))
 
 
 def measure(name: str, batch: str, size: str, way: str) -> dict[str, float | str]:

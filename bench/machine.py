@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import platform
 import re
+import subprocess
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -46,6 +49,23 @@ def facts() -> dict[str, Any]:
 def file_name(facts: dict[str, Any]) -> str:
     """What records of this machine are called, without an ending: its processor's model."""
     return re.sub(r"[^a-z0-9]+", "-", facts["cpu"]["model"].lower()).strip("-")
+
+
+def write_record(folder: Path, measured: dict[str, Any]) -> Path:
+    """Write `measured`, and where it was, to the machine's file in `folder`; returns that."""
+    found = facts()
+    target = folder / f"{file_name(found)}.json"
+    record = measured | {"machine": {key: found[key] for key in ("cpu", "cores", "versions")}}
+    folder.mkdir(exist_ok=True)
+    target.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    return target
+
+
+def measured_apart(script: str, *arguments: object) -> Any:
+    """What `script`, run with `arguments` in a process of its own, prints as its last line, in JSON."""
+    command = [sys.executable, script, *map(str, arguments)]
+    said = subprocess.run(command, check=True, capture_output=True, text=True)
+    return json.loads(said.stdout.splitlines()[-1])
 
 
 def schemes() -> dict[str, Any]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import resource
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -38,15 +37,9 @@ def main() -> None:
         return
     found = []
     for clients in CLIENTS:
-        said = subprocess.run([sys.executable, __file__, str(clients)], check=True, capture_output=True, text=True)
-        found.append(json.loads(said.stdout.splitlines()[-1]))
+        found.append(machine.measured_apart(__file__, clients))
         print(found[-1], flush=True)
-    facts = machine.facts()
-    RESULTS.mkdir(exist_ok=True)
-    target = RESULTS / f"{machine.file_name(facts)}.json"
-    record = {"rounds": found, "machine": {key: facts[key] for key in ("cpu", "cores", "versions")}}
-    target.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    print(target)
+    print(machine.write_record(RESULTS, {"rounds": found}))
 
 
 def measure(clients: int) -> dict[str, float]:

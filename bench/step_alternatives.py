@@ -9,7 +9,6 @@ Writes bench/results/step-alternatives/NAME.json. docs/training-speed.md draws t
 from __future__ import annotations
 
 import itertools
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -45,12 +44,7 @@ def main() -> None:
         key = f"{name}, batch {batch}"
         found[key] = measure(name, batch)
         print(f"{key:30}" + "".join(f"  {way}: {_said(took)}" for way, took in found[key].items()), flush=True)
-    facts = machine.facts()
-    RESULTS.mkdir(exist_ok=True)
-    target = RESULTS / f"{machine.file_name(facts)}.json"
-    record = {"seconds": found, "machine": {key: facts[key] for key in ("cpu", "cores", "versions")}}
-    target.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    print(target)
+    print(machine.write_record(RESULTS, {"seconds": found}))
 
 
 def measure(name: str, batch: int) -> dict[str, float | str]:

@@ -31,12 +31,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         found = measure(Path(folder))
     print("\n".join(tables(found)))
-    facts = machine.facts()
-    name = machine.file_name(facts)
-    target = RESULTS / f"{name}.json"
-    record = {"seconds": found, "machine": {key: facts[key] for key in ("cpu", "cores", "versions")}}
-    target.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    print(target)
+    print(machine.write_record(RESULTS, {"seconds": found}))
 
 
 def tables(found: dict[str, Any]) -> list[str]:
