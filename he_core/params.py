@@ -7,6 +7,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from math import prod
 from typing import Any, ClassVar, TypeVar
 
@@ -61,7 +62,7 @@ class SchemeParameters(ABC):
     def security_bits(self) -> int:
         """Classical security strength in bits; 0 where nothing is encrypted."""
 
-    @property
+    @cached_property
     def digest(self) -> bytes:
         """SHA-256 of the scheme's name and canonical parameters; part of every frame."""
         canonical = json.dumps([self.scheme, self.as_dict()], sort_keys=True, separators=(",", ":"))

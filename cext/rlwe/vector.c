@@ -69,11 +69,11 @@ int dcsfl_rlwe_decrypt(const struct dcsfl_target *target, const struct dcsfl_rlw
         return -1;
     for (size_t done = 0; done < count; done += degree) {
         const size_t take = count - done < degree ? count - done : degree;
+        target->ring->multiply(masks->ring, space->mask, masks->polynomials + done, &space->factor);
         if (!target->ring->are_below(masks->polynomials + done, degree, DCSFL_Q)) {
             found = DCSFL_RLWE_BAD_POLYNOMIALS;
             break;
         }
-        target->ring->multiply(masks->ring, space->mask, masks->polynomials + done, &space->factor);
         target->ring->uncover(scale, out + done, take, space->mask, sums + done);
     }
     close_workspace(space);

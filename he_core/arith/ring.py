@@ -5,7 +5,10 @@ Work is split over threads by polynomials.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -280,10 +283,13 @@ class RingArithmetic:
 
 def _packed_parts(packed: NDArray[np.uint8], plan: RlwePlan) -> list[NDArray[np.uint8]]:
     """The bytes of key u, key v and values."""
-    ends = np.cumsum([part_bytes(count, dropped_bits) for count, dropped_bits in plan.parts])
-    return np.split(packed, ends[:-1])
+    return _cut(packed, [part_bytes(count, dropped_bits) for count, dropped_bits in plan.parts])
 
 
 def _decoded_parts(coefficients: NDArray[np.uint64], plan: RlwePlan) -> list[NDArray[np.uint64]]:
     """The coefficients of key u, key v and values."""
-    return np.split(coefficients, np.cumsum([count for count, _ in plan.parts])[:-1])
+    return _cut(coefficients, [count for count, _ in plan.parts])
+
+
+def _cut(whole: NDArray[Any], lengths: Iterable[int]) -> list[NDArray[Any]]:
+    return [whole[start:end] for start, end in pairwise(accumulate(lengths, initial=0))]
