@@ -12,8 +12,30 @@ struct open_masks {
     Py_buffer polynomials; /* uint64[L, N] */
     Py_buffer factor;      /* uint64[N] */
     struct dcsfl_rlwe_masks masks;
-    struct dcsfl_ring_scale scale;
 };
+
+/* 0, or ValueError and -1 unless fields_per_coefficient fields of field_bits bits and dropped_bits take 44 at most. */
+static int parse_layout(struct dcsfl_rlwe_layout *layout, int field_bits, int fields_per_coefficient,
+                        int dropped_bits) {
+    struct dcsfl_ring_scale scale;
+
+    if (field_bits < 1 || field_bits > 32) {
+        PyErr_Format(PyExc_ValueError, "field_bits=%d is outside [1, 32]", field_bits);
+        return -1;
+    }
+    if (fields_per_coefficient < 1 || fields_per_coefficient > 44 / field_bits) {
+        PyErr_Format(PyExc_ValueError, "fields_per_coefficient=%d is outside [1, %d], for fields of %d bits",
+                     fields_per_coefficient, 44 / field_bits, field_bits);
+        return -1;
+    }
+    if (dcsfl_py_parse_scale(&scale, (Py_ssize_t)field_bits * fields_per_coefficient, dropped_bits) < 0)
+        return -1;
+    layout->words.field_bits = (uint32_t)field_bits;
+    layout->words.fields_per_word = (size_t)fields_per_coefficient;
+    layout->words.word_bytes = sizeof(uint64_t);
+    layout->dropped_bits = scale.dropped_bits;
+    return 0;
+}
 
 static void close_masks(struct open_masks *opened) {
     PyBuffer_Release(&opened->factor);
@@ -66,7 +88,7 @@ static int open_masks(struct open_masks *opened, PyObject *module, const struct 
 }
 
 /* 0 if `found` (rlwe/vector.h) is 0; otherwise -1 with an exception set, and `out` wiped. */
-static int finish(int found, Py_buffer *out, unsigned plaintext_bits) {
+static int finish(int found, Py_buffer *out, const struct dcsfl_rlwe_layout *layout) {
     if (found == 0)
         return 0;
     if (found < 0) {
@@ -77,7 +99,7 @@ static int finish(int found, Py_buffer *out, unsigned plaintext_bits) {
     if (found & DCSFL_RLWE_BAD_POLYNOMIALS)
         PyErr_SetString(PyExc_ValueError, "polynomials holds a value outside [0, q), q = 63 * 2**44 + 1");
     else
-        PyErr_Format(PyExc_ValueError, "words holds a value of 2**%u or more", plaintext_bits);
+        PyErr_Format(PyExc_OverflowError, "a field is outside [0, 2**%u)", (unsigned)layout->words.field_bits);
     return -1;
 }
 
@@ -91,107 +113,118 @@ static int check_streams(const struct dcsfl_py_stream *first, Py_ssize_t rows) {
 }
 
 PyDoc_STRVAR(encrypt_polynomials_doc,
-             "encrypt_polynomials(out, words, polynomials, factor, seed, domain, first_index, plaintext_bits,\n"
-             "                    dropped_bits, *, target=None)\n--\n\n"
-             "Encrypt words, uint64[n], into out, uint8[ceil(n * (50 - dropped_bits) / 8)]: covered by polynomials,\n"
-             "uint64[ceil(n / N), N], times factor, uint64[N], both transformed, and by wide Gaussian errors of the\n"
-             "streams first_index, first_index + 1, ... of (seed, domain).\n\n"
-             "Raises BufferError for an array of the wrong type or layout; ValueError for a wrong size, a number or\n"
-             "a value out of range, an unknown target, or if out and an input share memory. Nothing has been\n"
-             "written then, but zeros for a value out of range.");
+             "encrypt_polynomials(out, fields, polynomials, factor, seed, domain, first_index, field_bits,\n"
+             "                    fields_per_coefficient, dropped_bits, *, target=None)\n--\n\n"
+             "Encrypt fields, uint32[n], in m = ceil(n / fields_per_coefficient) coefficients: out,\n"
+             "uint8[ceil(m * (50 - dropped_bits) / 8)], covered by polynomials, uint64[ceil(m / N), N], times factor,\n"
+             "uint64[N], both transformed, and by wide Gaussian errors of the streams first_index, first_index + 1,\n"
+             "... of (seed, domain).\n\n"
+             "Raises OverflowError for a field of 2**field_bits or more; BufferError for an array of the wrong type or\n"
+             "layout; ValueError for a wrong size, a number or another value out of range, an unknown target, or if\n"
+             "out and an input share memory. Nothing has been written then, but zeros for a value out of range.");
 
 static PyObject *encrypt_polynomials(PyObject *module, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"out",         "words",          "polynomials",  "factor", "seed", "domain",
-                            "first_index", "plaintext_bits", "dropped_bits", "target", NULL};
-    PyObject *out_object, *words_object, *polynomials, *factor, *seed, *domain, *first_index;
-    int plaintext_bits, dropped_bits, found, is_done = 0;
+    static char *names[] = {"out",        "fields",     "polynomials",            "factor",       "seed",   "domain",
+                            "first_index", "field_bits", "fields_per_coefficient", "dropped_bits", "target", NULL};
+    PyObject *out_object, *fields_object, *polynomials, *factor, *seed, *domain, *first_index;
+    int field_bits, fields_per_coefficient, dropped_bits, found, is_done = 0;
+    size_t coefficients, out_bytes;
     const char *target_name = NULL;
     const struct dcsfl_target *target;
+    struct dcsfl_rlwe_layout layout;
     struct dcsfl_py_stream errors;
     struct open_masks opened;
-    Py_buffer out, words;
+    Py_buffer out, fields;
 
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOOOOii|$z:encrypt_polynomials", names, &out_object,
-                                     &words_object, &polynomials, &factor, &seed, &domain, &first_index,
-                                     &plaintext_bits, &dropped_bits, &target_name))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOOOOiii|$z:encrypt_polynomials", names, &out_object,
+                                     &fields_object, &polynomials, &factor, &seed, &domain, &first_index, &field_bits,
+                                     &fields_per_coefficient, &dropped_bits, &target_name))
         return NULL;
     target = dcsfl_py_target(module, target_name);
-    if (target == NULL || dcsfl_py_parse_scale(&opened.scale, plaintext_bits, dropped_bits) < 0)
+    if (target == NULL || parse_layout(&layout, field_bits, fields_per_coefficient, dropped_bits) < 0)
         return NULL;
-    if (dcsfl_py_open_array(&words, words_object, "words", ITEM_UINT64, 1, 0) < 0)
+    if (dcsfl_py_open_array(&fields, fields_object, "fields", ITEM_UINT32, 1, 0) < 0)
         return NULL;
     if (dcsfl_py_open_array(&out, out_object, "out", ITEM_UINT8, 1, 1) < 0)
-        goto close_words;
+        goto close_fields;
     if (dcsfl_py_open_stream(&errors, seed, domain, first_index) < 0)
         goto close_out;
-    if (open_masks(&opened, module, target->ring, polynomials, factor, (size_t)words.shape[0]) < 0)
+    coefficients = dcsfl_pack_word_count(&layout.words, (size_t)fields.shape[0]);
+    out_bytes = dcsfl_coefficient_bytes(coefficients, DCSFL_Q_BITS - layout.dropped_bits);
+    if (open_masks(&opened, module, target->ring, polynomials, factor, coefficients) < 0)
         goto close_errors;
-    if ((size_t)out.len != dcsfl_coefficient_bytes((size_t)words.shape[0], DCSFL_Q_BITS - opened.scale.dropped_bits)) {
-        PyErr_Format(PyExc_ValueError, "out has %zd bytes, expected %zu", out.len,
-                     dcsfl_coefficient_bytes((size_t)words.shape[0], DCSFL_Q_BITS - opened.scale.dropped_bits));
+    if ((size_t)out.len != out_bytes) {
+        PyErr_Format(PyExc_ValueError, "out has %zd bytes, expected %zu", out.len, out_bytes);
     } else if (check_streams(&errors, opened.polynomials.shape[0]) == 0 &&
-               dcsfl_py_check_apart(&out, &words, "words") == 0 &&
+               dcsfl_py_check_apart(&out, &fields, "fields") == 0 &&
                dcsfl_py_check_apart(&out, &errors.seed, "seed") == 0 &&
                dcsfl_py_check_apart(&out, &opened.polynomials, "polynomials") == 0 &&
                dcsfl_py_check_apart(&out, &opened.factor, "factor") == 0) {
         Py_BEGIN_ALLOW_THREADS
-        found = dcsfl_rlwe_encrypt(target, &opened.masks, &opened.scale, &errors.stream, (uint8_t *)out.buf,
-                                    (const uint64_t *)words.buf, (size_t)words.shape[0]);
+        found = dcsfl_rlwe_encrypt(target, &opened.masks, &layout, &errors.stream, (uint8_t *)out.buf,
+                                    (const uint32_t *)fields.buf, (size_t)fields.shape[0]);
         Py_END_ALLOW_THREADS
-        is_done = finish(found, &out, opened.scale.plaintext_bits) == 0;
+        is_done = finish(found, &out, &layout) == 0;
     }
     close_masks(&opened);
 close_errors:
     dcsfl_py_close_stream(&errors);
 close_out:
     PyBuffer_Release(&out);
-close_words:
-    PyBuffer_Release(&words);
+close_fields:
+    PyBuffer_Release(&fields);
     if (!is_done)
         return NULL;
     Py_RETURN_NONE;
 }
 
 PyDoc_STRVAR(decrypt_polynomials_doc,
-             "decrypt_polynomials(out, sums, polynomials, factor, plaintext_bits, dropped_bits, *, target=None)\n--\n\n"
-             "Take polynomials, uint64[ceil(n / N), N], times factor, uint64[N], both transformed, away from sums,\n"
-             "uint64[n], any values, and round to words below 2**plaintext_bits: out, uint64[n].\n\n"
+             "decrypt_polynomials(out, sums, polynomials, factor, field_bits, fields_per_coefficient, dropped_bits, *,\n"
+             "                    target=None)\n--\n\n"
+             "Take polynomials, uint64[ceil(m / N), N], times factor, uint64[N], both transformed, away from sums,\n"
+             "uint64[m], any values, and round to fields below 2**field_bits: out, uint32[n], of which there are\n"
+             "fields_per_coefficient to a sum, m = ceil(n / fields_per_coefficient).\n\n"
              "Raises BufferError for an array of the wrong type or layout; ValueError for a wrong size, a number or\n"
              "a value out of range, an unknown target, or if out and an input share memory. Nothing has been\n"
              "written then, but zeros for a value out of range.");
 
 static PyObject *decrypt_polynomials(PyObject *module, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"out",          "sums",   "polynomials", "factor", "plaintext_bits",
-                            "dropped_bits", "target", NULL};
+    static char *names[] = {"out",        "sums",                   "polynomials",  "factor",
+                            "field_bits", "fields_per_coefficient", "dropped_bits", "target", NULL};
     PyObject *out_object, *sums_object, *polynomials, *factor;
-    int plaintext_bits, dropped_bits, found, is_done = 0;
+    int field_bits, fields_per_coefficient, dropped_bits, found, is_done = 0;
+    size_t coefficients;
     const char *target_name = NULL;
     const struct dcsfl_target *target;
+    struct dcsfl_rlwe_layout layout;
     struct open_masks opened;
     Py_buffer out, sums;
 
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOii|$z:decrypt_polynomials", names, &out_object, &sums_object,
-                                     &polynomials, &factor, &plaintext_bits, &dropped_bits, &target_name))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOiii|$z:decrypt_polynomials", names, &out_object, &sums_object,
+                                     &polynomials, &factor, &field_bits, &fields_per_coefficient, &dropped_bits,
+                                     &target_name))
         return NULL;
     target = dcsfl_py_target(module, target_name);
-    if (target == NULL || dcsfl_py_parse_scale(&opened.scale, plaintext_bits, dropped_bits) < 0)
+    if (target == NULL || parse_layout(&layout, field_bits, fields_per_coefficient, dropped_bits) < 0)
         return NULL;
     if (dcsfl_py_open_array(&sums, sums_object, "sums", ITEM_UINT64, 1, 0) < 0)
         return NULL;
-    if (dcsfl_py_open_array(&out, out_object, "out", ITEM_UINT64, 1, 1) < 0)
+    if (dcsfl_py_open_array(&out, out_object, "out", ITEM_UINT32, 1, 1) < 0)
         goto close_sums;
     if (open_masks(&opened, module, target->ring, polynomials, factor, (size_t)sums.shape[0]) < 0)
         goto close_out;
-    if (out.shape[0] != sums.shape[0]) {
-        PyErr_Format(PyExc_ValueError, "out has %zd words, sums %zd", out.shape[0], sums.shape[0]);
+    coefficients = dcsfl_pack_word_count(&layout.words, (size_t)out.shape[0]);
+    if (coefficients != (size_t)sums.shape[0]) {
+        PyErr_Format(PyExc_ValueError, "out has %zd fields in %zu coefficients, sums %zd", out.shape[0], coefficients,
+                     sums.shape[0]);
     } else if (dcsfl_py_check_apart(&out, &sums, "sums") == 0 &&
                dcsfl_py_check_apart(&out, &opened.polynomials, "polynomials") == 0 &&
                dcsfl_py_check_apart(&out, &opened.factor, "factor") == 0) {
         Py_BEGIN_ALLOW_THREADS
-        found = dcsfl_rlwe_decrypt(target, &opened.masks, &opened.scale, (uint64_t *)out.buf,
-                                    (const uint64_t *)sums.buf, (size_t)sums.shape[0]);
+        found = dcsfl_rlwe_decrypt(target, &opened.masks, &layout, (uint32_t *)out.buf, (const uint64_t *)sums.buf,
+                                    (size_t)out.shape[0]);
         Py_END_ALLOW_THREADS
-        is_done = finish(found, &out, opened.scale.plaintext_bits) == 0;
+        is_done = finish(found, &out, &layout) == 0;
     }
     close_masks(&opened);
 close_out:

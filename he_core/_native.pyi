@@ -169,26 +169,30 @@ def reduce(words: Buffer, dropped_bits: int, *, target: str | None = None) -> No
 
 def encrypt_polynomials(
     out: Buffer,
-    words: Buffer,
+    fields: Buffer,
     polynomials: Buffer,
     factor: Buffer,
     seed: Buffer,
     domain: int,
     first_index: int,
-    plaintext_bits: int,
+    field_bits: int,
+    fields_per_coefficient: int,
     dropped_bits: int,
     *,
     target: str | None = None,
 ) -> None:
-    """Encrypt `words`, uint64[n] in [0, 2**plaintext_bits), into `out`, uint8[ceil(n * (50 - dropped_bits) / 8)].
+    """Encrypt `fields`, uint32[n] in [0, 2**field_bits), into `out`, uint8[ceil(m * (50 - dropped_bits) / 8)].
 
-    `multiply`, `cover` and `pack_coefficients` in one, a polynomial at a time: row j of `polynomials`,
-    uint64[ceil(n / N), N], times `factor`, uint64[N], covers words j * N to (j + 1) * N - 1, together with the first
-    N wide Gaussians of the stream (`seed`, `domain`, first_index + j). `polynomials` and `factor` are transformed, in
-    [0, q); N is a multiple of 64; plaintext_bits + dropped_bits <= 44; what the last row has too much goes unused.
-    Raises BufferError for an array of the wrong type or layout; ValueError for a wrong size, degree, width or target,
-    for a value, a domain or an index out of range, or if `out` shares memory with another array; MemoryError. Nothing
-    has been written then.
+    `pack_fields` to m = ceil(n / fields_per_coefficient) words of 8 bytes, `multiply`, `cover` and
+    `pack_coefficients` in one, a polynomial at a time: row j of `polynomials`, uint64[ceil(m / N), N], times
+    `factor`, uint64[N], covers words j * N to (j + 1) * N - 1, together with the first N wide Gaussians of the stream
+    (`seed`, `domain`, first_index + j). `polynomials` and `factor` are transformed, in [0, q); N is a multiple of 64;
+    field_bits is in [1, 32] and field_bits * fields_per_coefficient + dropped_bits <= 44; what the last row has too
+    much goes unused.
+    Raises OverflowError for a field of 2**field_bits or more; BufferError for an array of the wrong type or layout;
+    ValueError for a wrong size, degree, width or target, for another value, a domain or an index out of range, or if
+    `out` shares memory with another array; MemoryError. Nothing has been written then, but zeros for a value out of
+    range.
     """
 
 def decrypt_polynomials(
@@ -196,16 +200,17 @@ def decrypt_polynomials(
     sums: Buffer,
     polynomials: Buffer,
     factor: Buffer,
-    plaintext_bits: int,
+    field_bits: int,
+    fields_per_coefficient: int,
     dropped_bits: int,
     *,
     target: str | None = None,
 ) -> None:
-    """Uncover `sums`, any uint64[n], into `out`, uint64[n], each in [0, 2**plaintext_bits).
+    """Uncover `sums`, any uint64[m], and unpack the words to `out`, uint32[n]; m = ceil(n / fields_per_coefficient).
 
-    `multiply` and `uncover` in one: the masks are rows of `polynomials` times `factor` as in `encrypt_polynomials`;
-    `factor` belongs to a sum of ciphertexts, so it is the sum of their factors mod q. Raises as
-    `encrypt_polynomials` does.
+    `multiply`, `uncover` and `unpack_fields` in one: the masks are rows of `polynomials` times `factor` as in
+    `encrypt_polynomials`; `factor` belongs to a sum of ciphertexts, so it is the sum of their factors mod q. Raises
+    as `encrypt_polynomials` does.
     """
 
 def pack_coefficients(out: Buffer, words: Buffer, width: int, *, target: str | None = None) -> None:

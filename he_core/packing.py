@@ -1,8 +1,8 @@
 """Integers <-> plaintext words: what lies between the codec and a scheme.
 
-A scheme names its plaintext: `PackedFields` (fields side by side in fixed-size words), or, for schemes that take real
-numbers, `BoundedReals` (within the clip limits) or `Reals` (as they are). All have the same four steps, so nothing
-above asks which one it holds.
+A scheme names its plaintext: `PackedFields` (fields side by side in fixed-size words), `Fields` (as they are, for
+schemes that pack them themselves) or, for schemes that take real numbers, `BoundedReals` (within the clip limits) or
+`Reals` (as they are). All have the same four steps, so nothing above asks which one it holds.
 """
 
 from __future__ import annotations
@@ -48,7 +48,35 @@ class Plaintext(Protocol):
 
 
 @dataclass(frozen=True)
-class PackedFields:
+class Fields:
+    """Quantised fields as they are, one to a four-byte word, for schemes that pack them as they encrypt."""
+
+    @property
+    def word_bytes(self) -> int:
+        return 4
+
+    def word_count(self, value_count: int) -> int:
+        return value_count
+
+    def quantise(
+        self, codec: Codec, update: NDArray[np.float32], weight: int, noise: np.random.Generator | None
+    ) -> tuple[NDArray[np.uint32], int]:
+        return codec.quantise(update, weight, noise)
+
+    def pack(self, numbers: NDArray) -> Words:
+        return np.ascontiguousarray(numbers, "<u4").view(np.uint8).reshape(-1, self.word_bytes)
+
+    def unpack(self, words: Words, value_count: int) -> NDArray[np.uint32]:
+        if words.shape != (value_count, self.word_bytes):
+            raise ValueCountError(value_count, len(words), "words")
+        return np.ascontiguousarray(words).reshape(-1).view("<u4")
+
+    def dequantise(self, codec: Codec, sums: NDArray, addends: int, total_weight: int) -> NDArray[np.float32]:
+        return codec.dequantise(sums, addends, total_weight)
+
+
+@dataclass(frozen=True)
+class PackedFields(Fields):
     """Quantised fields with guard bits, `layout.fields_per_word` to a word."""
 
     layout: FieldLayout
@@ -60,19 +88,11 @@ class PackedFields:
     def word_count(self, value_count: int) -> int:
         return self.layout.word_count(value_count)
 
-    def quantise(
-        self, codec: Codec, update: NDArray[np.float32], weight: int, noise: np.random.Generator | None
-    ) -> tuple[NDArray[np.uint32], int]:
-        return codec.quantise(update, weight, noise)
-
     def pack(self, numbers: NDArray) -> Words:
         return self.layout.pack(numbers)
 
     def unpack(self, words: Words, value_count: int) -> NDArray[np.uint32]:
         return self.layout.unpack(words, value_count)
-
-    def dequantise(self, codec: Codec, sums: NDArray, addends: int, total_weight: int) -> NDArray[np.float32]:
-        return codec.dequantise(sums, addends, total_weight)
 
 
 @dataclass(frozen=True)

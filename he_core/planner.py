@@ -45,7 +45,7 @@ NORM_FACTOR = 1.5
 class RlwePlan:
     """Everything about a vector's layout; the same for all who have parameters and codec shape.
 
-    degree: N. coefficient_count: coefficients that hold the values, the last polynomial cut short.
+    degree: N. value_count: values, a field each.
     field_bits, fields_per_coefficient: how values share a coefficient's plaintext.
     dropped_bits, key_u_dropped_bits, key_v_dropped_bits: low bits not sent, of the values' part and the key's two.
     key_plaintext_bits: holds a sum of one-time keys.
@@ -53,7 +53,7 @@ class RlwePlan:
     """
 
     degree: int
-    coefficient_count: int
+    value_count: int
     field_bits: int
     fields_per_coefficient: int
     dropped_bits: int
@@ -66,6 +66,11 @@ class RlwePlan:
     def plaintext_bits(self) -> int:
         """log2 of the plaintext modulus t."""
         return self.field_bits * self.fields_per_coefficient
+
+    @property
+    def coefficient_count(self) -> int:
+        """Coefficients that hold the values, the last polynomial cut short."""
+        return -(-self.value_count // self.fields_per_coefficient)
 
     @property
     def polynomial_count(self) -> int:
@@ -108,7 +113,7 @@ def plan(parameters: RlweParameters, shape: CodecShape) -> RlwePlan:
     key_u_dropped, key_v_dropped, key_failure_bits = key
     return RlwePlan(
         degree=degree,
-        coefficient_count=-(-shape.value_count // fields),
+        value_count=shape.value_count,
         field_bits=shape.field_bits,
         fields_per_coefficient=fields,
         dropped_bits=dropped_bits,

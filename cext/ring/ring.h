@@ -44,7 +44,10 @@ typedef void dcsfl_ring_transform_fn(const struct dcsfl_ring *ring, uint64_t *po
 typedef void dcsfl_ring_prepare_fn(const struct dcsfl_ring *ring, struct dcsfl_ring_factor *factor,
                                    const uint64_t *transformed);
 
-/* out[N] <- inverse transform of the coefficient-wise product; transformed[N] in [0, q), out in [0, q). No overlap. */
+/*
+ * out[N] <- inverse transform of the coefficient-wise product; transformed[N] in [0, q), out in [0, q). Other values of
+ * `transformed` make `out` meaningless, and nothing worse. No overlap.
+ */
 typedef void dcsfl_ring_multiply_fn(const struct dcsfl_ring *ring, uint64_t *out, const uint64_t *transformed,
                                     const struct dcsfl_ring_factor *factor);
 

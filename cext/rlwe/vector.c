@@ -11,7 +11,7 @@
 struct workspace {
     struct dcsfl_ring_factor factor;
     _Alignas(64) uint64_t mask[DCSFL_RING_MAX_DEGREE];
-    _Alignas(64) uint64_t covered[DCSFL_RING_MAX_DEGREE];
+    _Alignas(64) uint64_t words[DCSFL_RING_MAX_DEGREE]; /* then what covers them */
     _Alignas(64) int8_t errors[DCSFL_RING_MAX_DEGREE];
 };
 
@@ -28,53 +28,74 @@ static void close_workspace(struct workspace *space) {
     free(space);
 }
 
+static struct dcsfl_ring_scale scale_of(const struct dcsfl_rlwe_layout *layout) {
+    const struct dcsfl_ring_scale scale = {layout->words.field_bits * (unsigned)layout->words.fields_per_word,
+                                           layout->dropped_bits};
+
+    DCSFL_VERIFY(dcsfl_pack_layout_is_valid(&layout->words) && layout->words.word_bytes == sizeof(uint64_t));
+    return scale;
+}
+
+/* Of `count` things, those from `done` on that lie in the polynomial there, `room` at most. */
+static size_t taken(size_t count, size_t done, size_t room) {
+    return count - done < room ? count - done : room;
+}
+
 int dcsfl_rlwe_encrypt(const struct dcsfl_target *target, const struct dcsfl_rlwe_masks *masks,
-                       const struct dcsfl_ring_scale *scale, const struct dcsfl_stream *errors, uint8_t *out,
-                       const uint64_t *words, size_t count) {
-    const size_t degree = dcsfl_ring_degree(masks->ring);
-    const unsigned width = DCSFL_Q_BITS - scale->dropped_bits;
-    const uint64_t word_limit = UINT64_C(1) << scale->plaintext_bits;
+                       const struct dcsfl_rlwe_layout *layout, const struct dcsfl_stream *errors, uint8_t *out,
+                       const uint32_t *fields, size_t count) {
+    const struct dcsfl_ring_scale scale = scale_of(layout);
+    const size_t degree = dcsfl_ring_degree(masks->ring), coefficients = dcsfl_pack_word_count(&layout->words, count);
+    const size_t fields_at_once = degree * layout->words.fields_per_word;
+    const unsigned width = DCSFL_Q_BITS - scale.dropped_bits;
     struct dcsfl_stream stream = *errors;
     struct workspace *space = open_workspace(target, masks);
-    int found = 0; /* words are secret: what is found of them is gathered without a branch */
+    int found = 0; /* fields are secret: what is found of them is gathered without a branch */
 
     if (space == NULL)
         return -1;
     DCSFL_VERIFY(degree % DCSFL_GAUSSIAN_GROUP == 0);
-    for (size_t done = 0; done < count; done += degree, stream.index++) {
-        const size_t take = count - done < degree ? count - done : degree;
-        if (!target->ring->are_below(masks->polynomials + done, degree, DCSFL_Q)) {
+    for (size_t done = 0; done < coefficients; done += degree, fields += fields_at_once, stream.index++) {
+        const size_t take = taken(coefficients, done, degree);
+        const size_t take_fields = taken(count, done * layout->words.fields_per_word, fields_at_once);
+        target->ring->multiply(masks->ring, space->mask, masks->polynomials + done, &space->factor);
+        if (!target->ring->are_below(masks->polynomials + done, degree, DCSFL_Q)) { /* in the cache by now */
             found |= DCSFL_RLWE_BAD_POLYNOMIALS;
             break;
         }
-        found |= DCSFL_RLWE_BAD_WORDS & -!target->ring->are_below(words + done, take, word_limit);
-        target->ring->multiply(masks->ring, space->mask, masks->polynomials + done, &space->factor);
+        found |= DCSFL_RLWE_BAD_FIELDS & -target->pack->pack(&layout->words, (uint8_t *)space->words,
+                                                             take * sizeof *space->words, fields, take_fields);
         dcsfl_sample_gaussian(target->sample, &dcsfl_gaussian_wide, space->errors, degree / DCSFL_GAUSSIAN_GROUP,
                               &stream);
-        target->ring->cover(scale, space->covered, take, space->mask, space->errors, words + done);
+        target->ring->cover(&scale, space->words, take, space->mask, space->errors, space->words);
         /* N is a multiple of 8, so every polynomial but the last fills whole bytes; all coefficients fit their width. */
-        (void)target->coefficients->pack(out + dcsfl_coefficient_bytes(done, width), space->covered, take, width);
+        (void)target->coefficients->pack(out + dcsfl_coefficient_bytes(done, width), space->words, take, width);
     }
     close_workspace(space);
     return found;
 }
 
 int dcsfl_rlwe_decrypt(const struct dcsfl_target *target, const struct dcsfl_rlwe_masks *masks,
-                       const struct dcsfl_ring_scale *scale, uint64_t *out, const uint64_t *sums, size_t count) {
-    const size_t degree = dcsfl_ring_degree(masks->ring);
+                       const struct dcsfl_rlwe_layout *layout, uint32_t *out, const uint64_t *sums, size_t count) {
+    const struct dcsfl_ring_scale scale = scale_of(layout);
+    const size_t degree = dcsfl_ring_degree(masks->ring), coefficients = dcsfl_pack_word_count(&layout->words, count);
+    const size_t fields_at_once = degree * layout->words.fields_per_word;
     struct workspace *space = open_workspace(target, masks);
     int found = 0;
 
     if (space == NULL)
         return -1;
-    for (size_t done = 0; done < count; done += degree) {
-        const size_t take = count - done < degree ? count - done : degree;
+    for (size_t done = 0; done < coefficients; done += degree, out += fields_at_once) {
+        const size_t take = taken(coefficients, done, degree);
+        const size_t take_fields = taken(count, done * layout->words.fields_per_word, fields_at_once);
         target->ring->multiply(masks->ring, space->mask, masks->polynomials + done, &space->factor);
         if (!target->ring->are_below(masks->polynomials + done, degree, DCSFL_Q)) {
             found = DCSFL_RLWE_BAD_POLYNOMIALS;
             break;
         }
-        target->ring->uncover(scale, out + done, take, space->mask, sums + done);
+        target->ring->uncover(&scale, space->words, take, space->mask, sums + done);
+        target->pack->unpack(&layout->words, out, take_fields, (const uint8_t *)space->words,
+                             take * sizeof *space->words);
     }
     close_workspace(space);
     return found;

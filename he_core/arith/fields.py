@@ -56,8 +56,7 @@ class FieldLayout:
         try:
             KERNELS.fields.pack_fields(words, contiguous, self.field_bits, self.fields_per_word, self.word_bytes)
         except OverflowError:
-            index = int(np.argmax(contiguous >> np.uint32(self.field_bits) != 0))
-            raise FieldRangeError(index, self.field_bits) from None
+            raise FieldRangeError(first_out_of_range(contiguous, self.field_bits), self.field_bits) from None
         return words
 
     def unpack(self, words: NDArray[np.uint8], count: int) -> NDArray[np.uint32]:
@@ -80,6 +79,11 @@ class FieldLayout:
             self.word_bytes,
         )
         return fields
+
+
+def first_out_of_range(fields: NDArray[np.uint32], field_bits: int) -> int:
+    """The index of the first field of 2^field_bits or more, of which there is one."""
+    return int(np.argmax(fields >> np.uint32(field_bits) != 0))
 
 
 def _describe(array: NDArray) -> str:

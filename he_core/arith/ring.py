@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from he_core.arith.coefficients import unpack_below
+from he_core.arith.fields import first_out_of_range
 from he_core.arith.kernels import RlweKernels
 from he_core.arith.threads import Threads
+from he_core.errors import FieldRangeError
 from he_core.params import RlweParameters
 from he_core.planner import LARGEST_SAMPLE, RlwePlan, coefficient_width, part_bytes
 
@@ -121,10 +123,10 @@ class RingArithmetic:
         plan: RlwePlan,
         public: PublicPolynomials,
         polynomials: PublicPolynomials,
-        words: NDArray[np.uint64],
+        fields: NDArray[np.uint32],
         seed: bytes,
     ) -> RlweCiphertext:
-        """words: uint64[plan.coefficient_count]. seed: this message's alone."""
+        """fields: uint32[plan.value_count]. seed: this message's alone. Raises FieldRangeError."""
         kernels, degree = self._kernels, plan.degree
         packed = np.empty(plan.payload_bytes, np.uint8)
         u, v, values = _packed_parts(packed, plan)
@@ -139,7 +141,7 @@ class RingArithmetic:
             errors = self.gaussian(seed, domain, degree)
             kernels.cover(covered, mask, errors, message, plaintext_bits, dropped_bits)
             kernels.pack_coefficients(out, covered, coefficient_width(dropped_bits))
-        self.encrypt_values(values, plan, key, polynomials, words, seed)
+        self.encrypt_values(values, plan, key, polynomials, fields, seed)
         return PackedVector(plan, packed)
 
     def encrypt_values(
@@ -148,28 +150,36 @@ class RingArithmetic:
         plan: RlwePlan,
         key: NDArray[np.int8],
         polynomials: PublicPolynomials,
-        words: NDArray[np.uint64],
+        fields: NDArray[np.uint32],
         seed: bytes,
     ) -> None:
-        """Fill `out` with the values' part of a message under its one-time key. seed: this message's alone."""
+        """Fill `out` with the values' part of a message under its one-time key. seed: this message's alone.
+
+        Raises FieldRangeError.
+        """
         kernels, degree = self._kernels, plan.degree
         factor = self.transform_small(key)
         polynomial_bytes = part_bytes(degree, plan.dropped_bits)
+        polynomial_fields = degree * plan.fields_per_coefficient
 
         def encrypt_slice(part: slice) -> None:
             kernels.encrypt_polynomials(
                 out[part.start * polynomial_bytes : part.stop * polynomial_bytes],
-                words[part.start * degree : part.stop * degree],
+                fields[part.start * polynomial_fields : part.stop * polynomial_fields],
                 polynomials[part],
                 factor,
                 seed,
                 VALUE_ERRORS,
                 part.start,
-                plan.plaintext_bits,
+                plan.field_bits,
+                plan.fields_per_coefficient,
                 plan.dropped_bits,
             )
 
-        self._threads.split(plan.polynomial_count, encrypt_slice)
+        try:
+            self._threads.split(plan.polynomial_count, encrypt_slice)
+        except OverflowError:
+            raise FieldRangeError(first_out_of_range(fields, plan.field_bits), plan.field_bits) from None
 
     def add(self, accumulator: RlweCiphertext, addend: RlweCiphertext) -> RlweCiphertext:
         """Coefficients are added as 64-bit words; the planner keeps K_max of them below 2^64."""
@@ -193,33 +203,33 @@ class RingArithmetic:
 
     def decrypt(
         self, secret: Polynomial, polynomials: PublicPolynomials, ciphertext: RlweCiphertext
-    ) -> NDArray[np.uint64]:
-        """uint64[plan.coefficient_count]: the words of a sum."""
+    ) -> NDArray[np.uint32]:
+        """uint32[plan.value_count]: the fields of a sum."""
         decoded = self._decoded(ciphertext)
         _, _, values = _decoded_parts(decoded.coefficients, decoded.plan)
         return self.decrypt_values(decoded.plan, self.open_key(secret, decoded), polynomials, values)
 
     def decrypt_values(
         self, plan: RlwePlan, factor: Polynomial, polynomials: PublicPolynomials, values: NDArray[np.uint64]
-    ) -> NDArray[np.uint64]:
-        """uint64[plan.coefficient_count]: the words of a sum's values' part. factor: the sum of keys, transformed."""
-        kernels = self._kernels
-        words = np.empty(plan.coefficient_count, np.uint64)
-        degree = plan.degree
+    ) -> NDArray[np.uint32]:
+        """uint32[plan.value_count]: the fields of a sum's values' part. factor: the sum of keys, transformed."""
+        kernels, degree = self._kernels, plan.degree
+        fields = np.empty(plan.value_count, np.uint32)
+        polynomial_fields = degree * plan.fields_per_coefficient
 
         def decrypt_slice(part: slice) -> None:
-            coefficients = slice(part.start * degree, part.stop * degree)
             kernels.decrypt_polynomials(
-                words[coefficients],
-                values[coefficients],
+                fields[part.start * polynomial_fields : part.stop * polynomial_fields],
+                values[part.start * degree : part.stop * degree],
                 polynomials[part],
                 factor,
-                plan.plaintext_bits,
+                plan.field_bits,
+                plan.fields_per_coefficient,
                 plan.dropped_bits,
             )
 
         self._threads.split(plan.polynomial_count, decrypt_slice)
-        return words
+        return fields
 
     # --- wire
 

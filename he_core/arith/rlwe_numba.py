@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from he_core.arith.coefficients_numba import pack_coefficients, unpack_coefficients
+from he_core.arith.fields_numba import pack_fields, unpack_fields
 from he_core.arith.ring_numba import cover, forward, inverse, multiply, reduce, uncover
 from he_core.arith.sample_numba import chacha20, expand_uniform, sample_gaussian
 
@@ -31,36 +32,42 @@ __all__ = [
 
 def encrypt_polynomials(
     out: NDArray[np.uint8],
-    words: NDArray[np.uint64],
+    fields: NDArray[np.uint32],
     polynomials: NDArray[np.uint64],
     factor: NDArray[np.uint64],
     seed: bytes,
     domain: int,
     first_index: int,
-    plaintext_bits: int,
+    field_bits: int,
+    fields_per_coefficient: int,
     dropped_bits: int,
 ) -> None:
-    """Cover `words`, uint64[n], with polynomials times `factor` and fresh errors, and pack the result into `out`."""
+    """Cover `fields`, uint32[n], packed to words, with polynomials times `factor` and fresh errors, into `out`."""
+    count = -(-fields.size // fields_per_coefficient)
+    words = np.empty(count, np.uint64)
+    pack_fields(words[:, None].view(np.uint8), fields, field_bits, fields_per_coefficient, words.itemsize)
     masks = np.empty(polynomials.shape, np.uint64)
     multiply(masks, polynomials, factor)
     errors = np.empty(polynomials.shape, np.int8)
     for row in range(len(errors)):
         sample_gaussian(errors[row], seed, domain, first_index + row, "wide")
-    covered = np.empty(words.size, np.uint64)
-    count = words.size
-    cover(covered, masks.reshape(-1)[:count], errors.reshape(-1)[:count], words, plaintext_bits, dropped_bits)
-    pack_coefficients(out, covered, 50 - dropped_bits)
+    plaintext_bits = field_bits * fields_per_coefficient
+    cover(words, masks.reshape(-1)[:count], errors.reshape(-1)[:count], words, plaintext_bits, dropped_bits)
+    pack_coefficients(out, words, 50 - dropped_bits)
 
 
 def decrypt_polynomials(
-    out: NDArray[np.uint64],
+    out: NDArray[np.uint32],
     sums: NDArray[np.uint64],
     polynomials: NDArray[np.uint64],
     factor: NDArray[np.uint64],
-    plaintext_bits: int,
+    field_bits: int,
+    fields_per_coefficient: int,
     dropped_bits: int,
 ) -> None:
-    """The words of `sums`, uint64[n], once polynomials times `factor` are taken away, into `out`, uint64[n]."""
+    """The fields of `sums`, uint64[m], once polynomials times `factor` are taken away, into `out`, uint32[n]."""
     masks = np.empty(polynomials.shape, np.uint64)
     multiply(masks, polynomials, factor)
-    uncover(out, masks.reshape(-1)[: sums.size], sums, plaintext_bits, dropped_bits)
+    words = np.empty(sums.size, np.uint64)
+    uncover(words, masks.reshape(-1)[: sums.size], sums, field_bits * fields_per_coefficient, dropped_bits)
+    unpack_fields(out, words[:, None].view(np.uint8), field_bits, fields_per_coefficient, words.itemsize)

@@ -24,17 +24,14 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from he_core.arith.fields import FieldLayout
 from he_core.arith.ring import SEED_BYTES, PublicPolynomials, RingArithmetic, RlweCiphertext
 from he_core.codec import CodecShape
 from he_core.errors import CiphertextRangeError, ParameterError
 from he_core.keys import PublicBundle, PublicKey, SecretBundle, SecretKey
-from he_core.packing import PackedFields, Payload, Words
+from he_core.packing import Fields, Payload, Words
 from he_core.params import RlweParameters
 from he_core.planner import RlwePlan, plan
 from he_core.scheme import Capabilities, Scheme, Trust
-
-WORD_BYTES = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,8 +124,10 @@ class Rlwe(Scheme):
         """How vectors of `shape` are laid out. Raises ParameterError where no layout serves them."""
         return plan(self.parameters, shape)
 
-    def plaintext(self, shape: CodecShape) -> PackedFields:
-        return PackedFields(FieldLayout(shape.field_bits, self.plan(shape).fields_per_coefficient, WORD_BYTES))
+    def plaintext(self, shape: CodecShape) -> Fields:
+        """Encryption packs them, a polynomial at a time, where words would go to memory and back."""
+        self.plan(shape)  # or it raises
+        return Fields()
 
     def prepare(self, key: PublicKey | SecretKey, shape: CodecShape, round: int) -> None:
         self.round_polynomials(key, self.plan(shape), round)
@@ -143,10 +142,8 @@ class Rlwe(Scheme):
             raise ParameterError("key", type(key).__name__, "is not an rlwe public key")
         layout = self.plan(shape)
         polynomials = self.round_polynomials(key, layout, round)
-        coefficients = words.view(np.uint64).reshape(-1)
-        return self._arithmetic.encrypt(
-            layout, public.polynomials, polynomials, coefficients, self._entropy(SEED_BYTES)
-        )
+        fields = self.plaintext(shape).unpack(words, shape.value_count)
+        return self._arithmetic.encrypt(layout, public.polynomials, polynomials, fields, self._entropy(SEED_BYTES))
 
     def add(self, key: PublicKey, accumulator: RlweCiphertext, addend: RlweCiphertext) -> RlweCiphertext:
         return self._arithmetic.add(accumulator, addend)
@@ -155,8 +152,8 @@ class Rlwe(Scheme):
         if not isinstance(key, RlweSecretKey):
             raise ParameterError("key", type(key).__name__, "is not an rlwe secret key")
         polynomials = self.round_polynomials(key, ciphertext.plan, round)
-        words = self._arithmetic.decrypt(key.transformed, polynomials, ciphertext)
-        return words.view(np.uint8).reshape(-1, WORD_BYTES)
+        fields = self._arithmetic.decrypt(key.transformed, polynomials, ciphertext)
+        return Fields().pack(fields)
 
     # --- wire
 

@@ -40,7 +40,7 @@ from he_core.packing import Payload, Words
 from he_core.params import RlweParameters
 from he_core.planner import RlwePlan, part_bytes
 from he_core.scheme import Capabilities, Deal, Trust
-from he_core.schemes.rlwe import WORD_BYTES, Rlwe, material_of
+from he_core.schemes.rlwe import Rlwe, material_of
 from he_core.schemes.sharing import stored
 from he_core.schemes.threshold_group import ThresholdGroup
 from he_core.threshold_errors import PartialsDoNotFitError
@@ -146,8 +146,8 @@ class ThresholdRlwe(ThresholdGroup, Rlwe):
         count, dropped_bits = layout.parts[2]
         packed = np.empty(part_bytes(count, dropped_bits), np.uint8)
         polynomials = self.round_polynomials(key, layout, round)
-        coefficients = words.view(np.uint64).reshape(-1)
-        arithmetic.encrypt_values(packed, layout, one_time, polynomials, coefficients, seed)
+        fields = self.plaintext(shape).unpack(words, shape.value_count)
+        arithmetic.encrypt_values(packed, layout, one_time, polynomials, fields, seed)
         return ThresholdCiphertext(
             layout,
             flooding,
@@ -205,8 +205,8 @@ class ThresholdRlwe(ThresholdGroup, Rlwe):
             raise PartialsDoNotFitError(holders)
         polynomials = self.round_polynomials(key, ciphertext.plan, round)
         factor = self._arithmetic.transform_small(keys)
-        words = self._arithmetic.decrypt_values(ciphertext.plan, factor, polynomials, ciphertext.values)
-        return words.view(np.uint8).reshape(-1, WORD_BYTES)
+        fields = self._arithmetic.decrypt_values(ciphertext.plan, factor, polynomials, ciphertext.values)
+        return self.plaintext(shape).pack(fields)
 
     # --- wire: u, 12 bytes a coefficient; v, 4; values
 

@@ -12,7 +12,8 @@ native = pytest.importorskip("he_core._native", reason="installed without a C co
 
 Q = 63 * 2**44 + 1
 DEGREE = 64
-COUNT = 100
+COUNT = 100  # coefficients
+FIELDS = 2 * COUNT
 ROWS = 2  # polynomials that cover so many coefficients
 PACKED_BYTES = COUNT * 44 // 8
 
@@ -35,8 +36,8 @@ def filled(count: int, dtype: type = np.uint8) -> np.ndarray:
     return np.full(count * np.dtype(dtype).itemsize, 0xA5, np.uint8).view(dtype)
 
 
-def misaligned(count: int) -> np.ndarray:
-    return np.zeros(8 * count + 1, np.uint8)[1:].view(np.uint64)
+def misaligned(count: int, dtype: type = np.uint64) -> np.ndarray:
+    return np.zeros(count * np.dtype(dtype).itemsize + 1, np.uint8)[1:].view(dtype)
 
 
 def arguments(function: str) -> dict[str, Any]:
@@ -44,21 +45,23 @@ def arguments(function: str) -> dict[str, Any]:
     if function == "encrypt_polynomials":
         return {
             "out": filled(PACKED_BYTES),
-            "words": np.arange(COUNT, dtype=np.uint64),
+            "fields": np.arange(FIELDS, dtype=np.uint32),
             "polynomials": residues(ROWS, DEGREE),
             "factor": residues(DEGREE),
             "seed": bytes(32),
             "domain": 7,
             "first_index": 3,
-            "plaintext_bits": 38,
+            "field_bits": 19,
+            "fields_per_coefficient": 2,
             "dropped_bits": 6,
         }
     return {
-        "out": filled(COUNT, np.uint64),
+        "out": filled(FIELDS, np.uint32),
         "sums": np.full(COUNT, 2**64 - 1, np.uint64),
         "polynomials": residues(ROWS, DEGREE),
         "factor": residues(DEGREE),
-        "plaintext_bits": 38,
+        "field_bits": 19,
+        "fields_per_coefficient": 2,
         "dropped_bits": 6,
     }
 
@@ -78,12 +81,12 @@ def refuse(function: str, error: type[Exception], message: str, **changes: Any) 
     assert whole.tobytes() == before
 
 
-def refuse_and_wipe(function: str, message: str, **changes: Any) -> None:
+def refuse_and_wipe(function: str, message: str, error: type[Exception] = ValueError, **changes: Any) -> None:
     """The same for a value found on the way: `out` is all zeros, and what lies around it as before."""
     changed = arguments(function) | changes
     whole = filled(changed["out"].nbytes + 16)
     changed["out"] = whole[8:-8].view(changed["out"].dtype)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(error, match=message):
         getattr(native, function)(**changed)
     assert not changed["out"].any()
     assert whole[:8].tolist() == whole[-8:].tolist() == [0xA5] * 8
@@ -153,7 +156,8 @@ def test_a_wrong_out_is_refused(function: str) -> None:
     refuse(function, BufferError, "out has 2 dimension", out=out()[None])
     refuse(function, BufferError, "out is not C-contiguous", out=filled(2 * size, dtype.type)[::2])
     refuse(function, BufferError, "out is not C-contiguous", out=out()[::-1])
-    refuse(function, ValueError, f"out has {size - 1} ", out=filled(size - 1, dtype.type))
+    less = 2 if function == "decrypt_polynomials" else 1  # one field may be missing from the last coefficient
+    refuse(function, ValueError, f"out has {size - less} ", out=filled(size - less, dtype.type))
     refuse(function, ValueError, f"out has {size + 1} ", out=filled(size + 1, dtype.type))
     refuse(function, ValueError, "out has 0 ", out=filled(0, dtype.type))
     with pytest.raises(TypeError, match=r"bytes-like|buffer"):
@@ -161,25 +165,27 @@ def test_a_wrong_out_is_refused(function: str) -> None:
 
 
 @every_function
-def test_wrong_coefficients_are_refused(function: str) -> None:
-    name = "words" if function == "encrypt_polynomials" else "sums"
+def test_wrong_fields_and_sums_are_refused(function: str) -> None:
+    name, at_once, dtype = ("fields", 2, np.uint32) if function == "encrypt_polynomials" else ("sums", 1, np.uint64)
+    other, signed = (np.uint64, np.int32) if dtype is np.uint32 else (np.uint32, np.int64)
+    count = COUNT * at_once
 
     def refuse_it(error: type[Exception], message: str, array: object) -> None:
         refuse(function, error, message, **{name: array})
 
-    zeros = np.zeros(2 * COUNT, np.uint64)
-    refuse_it(BufferError, f"{name} has item format 'l'", zeros[:COUNT].view(np.int64))
-    refuse_it(BufferError, f"{name} has item format 'd'", zeros[:COUNT].view(np.float64))
-    refuse_it(BufferError, f"{name} has item format 'I'", np.zeros(COUNT, np.uint32))
-    refuse_it(BufferError, f"{name} has 2 dimension", zeros[:COUNT].reshape(2, -1))
-    refuse_it(BufferError, f"{name} has 0 dimension", np.uint64(1))
+    zeros = np.zeros(2 * count, dtype)
+    refuse_it(BufferError, f"{name} has item format '{np.dtype(signed).char}'", zeros[:count].view(signed))
+    refuse_it(BufferError, f"{name} has item format 'd'", np.zeros(count))
+    refuse_it(BufferError, f"{name} has item format '{np.dtype(other).char}'", np.zeros(count, other))
+    refuse_it(BufferError, f"{name} has 2 dimension", zeros[:count].reshape(2, -1))
+    refuse_it(BufferError, f"{name} has 0 dimension", dtype(1))
     refuse_it(BufferError, f"{name} is not C-contiguous", zeros[::2])
-    refuse_it(BufferError, "aligned|format", misaligned(COUNT))
-    refuse_it(TypeError, "bytes-like|buffer", [0] * COUNT)
-    refuse_it(ValueError, "out has", zeros[: COUNT - 1])
-    refuse_it(ValueError, "out has", zeros[: COUNT + 1])
-    refuse_it(ValueError, "2 polynomials of degree 64 do not go with 64 coefficients", zeros[:64])
-    refuse_it(ValueError, "2 polynomials of degree 64 do not go with 129 coefficients", zeros[:129])
+    refuse_it(BufferError, "aligned|format", misaligned(count, dtype))
+    refuse_it(TypeError, "bytes-like|buffer", [0] * count)
+    refuse_it(ValueError, "out has", zeros[: count - at_once])
+    refuse_it(ValueError, "out has", zeros[: count + 1])
+    refuse_it(ValueError, "2 polynomials of degree 64 do not go with 64 coefficients", zeros[: 64 * at_once])
+    refuse_it(ValueError, "2 polynomials of degree 64 do not go with 129 coefficients", zeros[: 129 * at_once])
     refuse_it(ValueError, "2 polynomials of degree 64 do not go with 0 coefficients", zeros[:0])
 
 
@@ -213,17 +219,18 @@ def test_a_value_of_q_or_more_is_refused_wherever_it_lies(function: str, value: 
         refuse_and_wipe(function, "polynomials holds a value outside", polynomials=wrong)
 
 
-@pytest.mark.parametrize("index", [0, 1, 63, 64, COUNT - 1])
-@pytest.mark.parametrize("value", [2**38, 2**44, 2**63, 2**64 - 1])
-def test_a_word_of_too_many_bits_is_refused_wherever_it_lies(index: int, value: int) -> None:
-    words = holding(np.zeros(COUNT, np.uint64), index, value)
-    refuse_and_wipe("encrypt_polynomials", r"words holds a value of 2\*\*38 or more", words=words)
+@pytest.mark.parametrize("index", [0, 1, 127, 128, FIELDS - 1])
+@pytest.mark.parametrize("value", [2**19, 2**25, 2**31, 2**32 - 1])
+def test_a_field_of_too_many_bits_is_refused_wherever_it_lies(index: int, value: int) -> None:
+    fields = holding(np.zeros(FIELDS, np.uint32), index, value)
+    message = r"a field is outside \[0, 2\*\*19\)"
+    refuse_and_wipe("encrypt_polynomials", message, error=OverflowError, fields=fields)
 
 
 def test_the_largest_values_are_allowed() -> None:
     good = arguments("encrypt_polynomials")
     good["polynomials"][...] = good["factor"][...] = Q - 1
-    native.encrypt_polynomials(**good | {"words": np.full(COUNT, 2**38 - 1, np.uint64)})
+    native.encrypt_polynomials(**good | {"fields": np.full(FIELDS, 2**19 - 1, np.uint32)})
     good = arguments("decrypt_polynomials")
     good["polynomials"][...] = good["factor"][...] = Q - 1
     native.decrypt_polynomials(**good)
@@ -234,24 +241,37 @@ def test_the_largest_values_are_allowed() -> None:
 
 @every_function
 @pytest.mark.parametrize(
-    ("plaintext_bits", "dropped_bits", "message"),
+    ("field_bits", "fields_per_coefficient", "dropped_bits", "message"),
     [
-        (-1, 6, "plaintext_bits=-1 is outside"),
-        (45, 0, "plaintext_bits=45 is outside"),
-        (38, -1, "dropped_bits=-1 is outside"),
-        (38, 7, r"dropped_bits=7 is outside \[0, 6\]"),
-        (0, 45, r"dropped_bits=45 is outside \[0, 44\]"),
-        (2**31 - 1, 2**31 - 1, "plaintext_bits=2147483647 is outside"),
-        (-(2**31), 0, "plaintext_bits=-2147483648 is outside"),
+        (-1, 2, 6, r"field_bits=-1 is outside \[1, 32\]"),
+        (0, 2, 6, "field_bits=0 is outside"),
+        (33, 1, 0, "field_bits=33 is outside"),
+        (19, 0, 6, r"fields_per_coefficient=0 is outside \[1, 2\], for fields of 19 bits"),
+        (19, -1, 6, "fields_per_coefficient=-1 is outside"),
+        (19, 3, 0, "fields_per_coefficient=3 is outside"),
+        (1, 45, 0, r"fields_per_coefficient=45 is outside \[1, 44\]"),
+        (19, 2, -1, "dropped_bits=-1 is outside"),
+        (19, 2, 7, r"dropped_bits=7 is outside \[0, 6\]"),
+        (1, 1, 44, r"dropped_bits=44 is outside \[0, 43\]"),
+        (2**31 - 1, 2**31 - 1, 2**31 - 1, "field_bits=2147483647 is outside"),
+        (19, 2**31 - 1, 0, "fields_per_coefficient=2147483647 is outside"),
+        (-(2**31), 1, 0, "field_bits=-2147483648 is outside"),
     ],
 )
-def test_a_width_out_of_range_is_refused(function: str, plaintext_bits: int, dropped_bits: int, message: str) -> None:
-    refuse(function, ValueError, message, plaintext_bits=plaintext_bits, dropped_bits=dropped_bits)
+def test_a_layout_out_of_range_is_refused(
+    function: str, field_bits: int, fields_per_coefficient: int, dropped_bits: int, message: str
+) -> None:
+    layout = {
+        "field_bits": field_bits,
+        "fields_per_coefficient": fields_per_coefficient,
+        "dropped_bits": dropped_bits,
+    }
+    refuse(function, ValueError, message, **layout)
 
 
 @every_function
 def test_numbers_are_integers(function: str) -> None:
-    for name in ("plaintext_bits", "dropped_bits"):
+    for name in ("field_bits", "fields_per_coefficient", "dropped_bits"):
         refuse(function, TypeError, "integer", **{name: 6.0})
         refuse(function, OverflowError, "int", **{name: 2**80})
     refuse(function, TypeError, "argument|missing", target=3)
@@ -302,57 +322,60 @@ def test_a_streams_name_is_of_integers() -> None:
 
 
 def test_encrypt_refuses_shared_memory() -> None:
-    for name, count in (("words", COUNT), ("polynomials", ROWS * DEGREE), ("factor", DEGREE)):
-        block = np.zeros(count + PACKED_BYTES, np.uint64)
-        array = block[:count].reshape(arguments("encrypt_polynomials")[name].shape)
-        as_bytes = block.view(np.uint8)
-        for start in (0, max(0, 8 * count - PACKED_BYTES), 8 * count - 1):
-            out = as_bytes[start : start + PACKED_BYTES]
+    for name in ("fields", "polynomials", "factor"):
+        good = arguments("encrypt_polynomials")[name]
+        block = np.zeros(good.nbytes + 8 * PACKED_BYTES, np.uint8)
+        array = block[: good.nbytes].view(good.dtype).reshape(good.shape)
+        for start in (0, max(0, good.nbytes - PACKED_BYTES), good.nbytes - 1):
+            out = block[start : start + PACKED_BYTES]
             refuse("encrypt_polynomials", ValueError, f"out and {name} share memory", out=out, **{name: array})
-        out = as_bytes[8 * count : 8 * count + PACKED_BYTES]
+        out = block[good.nbytes : good.nbytes + PACKED_BYTES]
         native.encrypt_polynomials(**arguments("encrypt_polynomials") | {"out": out, name: array})
     out = filled(PACKED_BYTES)
     refuse("encrypt_polynomials", ValueError, "out and seed share memory", out=out, seed=out[-32:])
 
 
 def test_decrypt_refuses_shared_memory() -> None:
-    for name, count in (("sums", COUNT), ("polynomials", ROWS * DEGREE), ("factor", DEGREE)):
-        block = np.zeros(count + COUNT, np.uint64)
-        array = block[:count].reshape(arguments("decrypt_polynomials")[name].shape)
-        for start in (0, count - 1):
-            out = block[start : start + COUNT]
+    for name in ("sums", "polynomials", "factor"):
+        good = arguments("decrypt_polynomials")[name]
+        block = np.zeros(good.nbytes + 4 * FIELDS, np.uint8)
+        array = block[: good.nbytes].view(good.dtype).reshape(good.shape)
+        for start in (0, good.nbytes - 4):
+            out = block[start : start + 4 * FIELDS].view(np.uint32)
             refuse("decrypt_polynomials", ValueError, f"out and {name} share memory", out=out, **{name: array})
-        native.decrypt_polynomials(**arguments("decrypt_polynomials") | {"out": block[count:], name: array})
+        out = block[good.nbytes :].view(np.uint32)
+        native.decrypt_polynomials(**arguments("decrypt_polynomials") | {"out": out, name: array})
 
 
 def test_what_is_only_read_may_overlap() -> None:
     polynomials = np.zeros((ROWS, DEGREE), np.uint64)
-    shared = {"polynomials": polynomials, "factor": polynomials[1], "words": polynomials.reshape(-1)[:COUNT]}
+    fields = polynomials.reshape(-1).view(np.uint32)[:FIELDS]
+    shared = {"polynomials": polynomials, "factor": polynomials[1], "fields": fields}
     native.encrypt_polynomials(**arguments("encrypt_polynomials") | shared)
 
 
 def test_buffers_are_released_after_success_and_after_refusal() -> None:
-    out, words = bytearray(PACKED_BYTES), bytearray(8 * COUNT)
+    out, fields, sums = bytearray(PACKED_BYTES), bytearray(4 * FIELDS), bytearray(8 * COUNT)
     polynomials, factor, seed = bytearray(8 * ROWS * DEGREE), bytearray(8 * DEGREE), bytearray(32)
-    views = {
-        "words": memoryview(words).cast("Q"),
+    shared = {
         "polynomials": memoryview(polynomials).cast("B").cast("Q", (ROWS, DEGREE)),
         "factor": memoryview(factor).cast("Q"),
     }
+    views = shared | {"fields": memoryview(fields).cast("I")}
     native.encrypt_polynomials(**arguments("encrypt_polynomials") | views | {"out": out, "seed": seed})
-    for name in ("words", "polynomials", "factor", "seed", "out"):
-        wrong = {"words": views["words"][:5], "polynomials": residues(1, 64), "factor": residues(2)}
+    for name in ("fields", "polynomials", "factor", "seed", "out"):
+        wrong = {"fields": views["fields"][:5], "polynomials": residues(1, 64), "factor": residues(2)}
         wrong |= {"seed": seed[:31], "out": out[:-1]}
         changed = views | {"out": out, "seed": seed, name: wrong[name]}
         with pytest.raises(ValueError, match=r"has|do not"):
             native.encrypt_polynomials(**arguments("encrypt_polynomials") | changed)
-    sums = {"sums": views["words"], "polynomials": views["polynomials"], "factor": views["factor"]}
-    decoded = bytearray(8 * COUNT)
-    out_view = memoryview(decoded).cast("Q")
-    native.decrypt_polynomials(**arguments("decrypt_polynomials") | sums | {"out": out_view})
+    views = shared | {"sums": memoryview(sums).cast("Q")}
+    decoded = bytearray(4 * FIELDS)
+    out_view = memoryview(decoded).cast("I")
+    native.decrypt_polynomials(**arguments("decrypt_polynomials") | views | {"out": out_view})
     with pytest.raises(ValueError, match="out has"):
-        native.decrypt_polynomials(**arguments("decrypt_polynomials") | sums | {"out": out_view[1:]})
-    del views, sums, changed, wrong, out_view
+        native.decrypt_polynomials(**arguments("decrypt_polynomials") | views | {"out": out_view[2:]})
+    del views, shared, changed, wrong, out_view
     gc.collect()
-    for array in (out, words, polynomials, factor, seed, decoded):
+    for array in (out, fields, sums, polynomials, factor, seed, decoded):
         array.append(0)  # a bytearray with an exported buffer refuses to grow

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from he_core.arith.kernels import KERNELS
 from he_core.arith.ring import DecodedVector, RingArithmetic
 from he_core.codec import CodecShape
+from he_core.packing import Words
 from he_core.params import RlweParameters
 from he_core.planner import WIDE, RlwePlan, noise_bound, plan
 from he_core.schemes.rlwe import Rlwe, RlweSecretKey
@@ -44,13 +45,18 @@ class Noise:
         return self.squares / self.count - (self.total / self.count) ** 2
 
 
-def sum_of(
-    scheme: Rlwe, key: RlweSecretKey, messages: list[NDArray[np.uint64]], shape: CodecShape, round: int
-) -> DecodedVector:
+def fields_of(words: NDArray[np.uint64], layout: RlwePlan) -> Words:
+    """The fields of words, one a coefficient, as the scheme takes them."""
+    shifts = np.arange(layout.fields_per_coefficient, dtype=np.uint64) * np.uint64(layout.field_bits)
+    fields = words[:, None] >> shifts & np.uint64((1 << layout.field_bits) - 1)
+    return fields.astype("<u4").reshape(-1, 1).view(np.uint8)
+
+
+def sum_of(scheme: Rlwe, key: RlweSecretKey, messages: list[Words], shape: CodecShape, round: int) -> DecodedVector:
     """The messages encrypted, sent, parsed and added."""
     total = None
     for message in messages:
-        ciphertext = scheme.encrypt(key.public, message.view(np.uint8).reshape(-1, 8), shape, round)
+        ciphertext = scheme.encrypt(key.public, message, shape, round)
         payload = memoryview(bytes(scheme.serialise(key.public, ciphertext)))
         parsed = scheme.parse(key.public, payload, shape)
         total = parsed if total is None else scheme.add(key.public, total, parsed)
@@ -97,9 +103,9 @@ def test_noise_at_k_max_keeps_the_bound_and_has_the_models_variance(
     for round_index in range(coefficients // BATCH):
         most = (1 << layout.plaintext_bits) // k_max
         messages = [generator.integers(0, most, BATCH, dtype=np.uint64) for _ in range(k_max)]
-        total = sum_of(scheme, key, messages, shape, round_index)
-        words = scheme.decrypt(key, total, round_index).view(np.uint64).reshape(-1)
-        np.testing.assert_array_equal(words, np.sum(messages, axis=0, dtype=np.uint64))
+        total = sum_of(scheme, key, [fields_of(message, layout) for message in messages], shape, round_index)
+        words = np.sum(messages, axis=0, dtype=np.uint64)
+        np.testing.assert_array_equal(scheme.decrypt(key, total, round_index), fields_of(words, layout))
         polynomials = scheme.round_polynomials(key, layout, round_index)
         masks = np.empty(polynomials.shape, np.uint64)
         KERNELS.rlwe.multiply(masks, polynomials, arithmetic.open_key(key.transformed, total))

@@ -56,7 +56,7 @@ def test_a_dealing_an_encrypted_key_and_a_part_have_the_vectors_bytes(backend: s
     holder = VECTORS["holder"]
     material = scheme.joint_share(holder, [dealt.shares[holder], zeros, zeros, zeros, zeros])
     key = scheme.secret_key(SecretBundle(public, material))
-    words = np.zeros((5, 8), np.uint8)
+    words = np.zeros((SHAPE.value_count, 4), np.uint8)
     ciphertext = scheme.encrypt(key.public, words, SHAPE, 0)
     payload = bytes(scheme.serialise(key.public, ciphertext))
     assert digest(payload[: scheme.flooding(SHAPE).payload_bytes]) == VECTORS["encrypted_key"]
