@@ -119,7 +119,22 @@ class DataConfig(_Section):
                 f"data.depth={self.depth} counts voxels, which must be of one size in all volumes: set data.spacing "
                 "(mm right, anterior, superior, such as [1,1,3])"
             )
+        if self.feature_shift and self.voxel_mm is not None and self.voxel_mm[1] != self.voxel_mm[2]:
+            raise ValueError(
+                "data.feature_shift turns slices by right angles, and voxels of data.spacing="
+                f"{list(self.spacing or ())} with them: make the first two sides equal, or leave feature_shift out"
+            )
         return self
+
+    @property
+    def voxel_mm(self) -> tuple[float, float, float] | None:
+        """Sides of a voxel of the volumes learnt, in the order of a tensor's axes [D, H, W]: superior, anterior,
+        right, `spacing` backwards. None where slices are learnt: fitted to a square, a pixel has no fixed size.
+        """
+        if self.depth is None or self.spacing is None:
+            return None
+        right, anterior, superior = self.spacing
+        return superior, anterior, right
 
     @field_validator("site_pattern")
     @classmethod
@@ -159,7 +174,9 @@ class TrainingConfig(_Section):
     loss: Literal["dice-ce", "dice", "cross-entropy", "mse", "l1"] | None = Field(
         None, description="segmentation: dice-ce if not given, dice, cross-entropy; restoration: mse, l1"
     )
-    hd95: bool = Field(True, description="segmentation: measure HD95 too, in pixels, a few ms a slice and class")
+    hd95: bool = Field(
+        True, description="segmentation: measure HD95 too, in pixels, of volumes in mm; a few ms a slice and class"
+    )
     rounds: int = Field(16, ge=1, description="a finished run goes on if resumed with more")
     local_epochs: int = Field(1, ge=1, description="passes over a client's images per round")
     batch_size: int = Field(1, ge=1, description="images per step of a client")

@@ -24,7 +24,7 @@ from trainer.data.site import Site
 from trainer.data.sites import SiteFolder
 from trainer.errors import DataError
 from trainer.report.contact_sheet import Row, write_contact_sheet
-from trainer.report.planes import plane
+from trainer.report.planes import pixel_aspect, plane
 
 _SHOWN = 3  # different sizes or spacings that are told one by one
 
@@ -63,7 +63,7 @@ def check(config: Config) -> Check:
         "provenance": found.data.provenance if found.data else "",
         "contact_sheet": None,
     }
-    return Check(report, _rows(found))
+    return Check(report, _rows(found, pixel_aspect(config.data.voxel_mm)))
 
 
 def write_sheet(checked: Check, config: Config, file: Path | None) -> None:
@@ -171,7 +171,7 @@ def _clients(data: FederatedData) -> list[dict[str, Any]]:
     return clients
 
 
-def _rows(found: Inspection) -> list[Row]:
+def _rows(found: Inspection, aspect: float) -> list[Row]:
     """By client; by site, as far as it could be read, where there are none."""
     if found.data is not None:
         whole = len(found.data.image_shape) == 4 and bool(found.data.class_names)
@@ -180,6 +180,7 @@ def _rows(found: Inspection) -> list[Row]:
                 f"{client.name}: {client.description}{'; of each, the slice with most label' if whole else ''}",
                 [image for part in (client.train, client.test) for image in part.images[:, 0].numpy()],
                 [target.squeeze(0).numpy() for part in (client.train, client.test) for target in part.targets],
+                aspect,
             )
             for client in found.data.clients
         ]
@@ -190,15 +191,19 @@ def _rows(found: Inspection) -> list[Row]:
             if targets.dtype.kind == "i":  # mask values, which no class stands for yet: numbered by size
                 _, positions = np.unique(np.maximum(targets, 0), return_inverse=True)
                 targets = positions.reshape(targets.shape)
-            rows.append(_row(site.name, [image for scan in site.scans for image in scan.images], list(targets)))
+            images = [image for scan in site.scans for image in scan.images]
+            rows.append(_row(site.name, images, list(targets), aspect))
     return rows
 
 
-def _row(label: str, images: Sequence[np.ndarray], targets: Sequence[np.ndarray]) -> Row:
+def _row(label: str, images: Sequence[np.ndarray], targets: Sequence[np.ndarray], aspect: float) -> Row:
     """Slices as they are; of volumes the slice that tells most of each."""
     pairs = list(zip(images, targets, strict=True))
     return Row(
-        label, np.stack([plane(image, target) for image, target in pairs]), np.stack([plane(t, t) for t in targets])
+        label,
+        np.stack([plane(image, target) for image, target in pairs]),
+        np.stack([plane(t, t) for t in targets]),
+        aspect,
     )
 
 

@@ -64,7 +64,7 @@ class Experiment:
         participation.check(config.method, sites)
         if scheme is not None:
             check_room(participation.asked_per_round(config.method, sites), config)
-        task = task_for(config.training.task, data.class_names, config.training)
+        task = task_for(config.training.task, data.class_names, config.training, config.data.voxel_mm)
         task.check_targets(client.test.targets for client in data.clients)
         data = replace(data, notes=data.notes + task.notes({client.name: client.test for client in data.clients}))
         channels, *size = data.image_shape

@@ -29,21 +29,25 @@ class Metrics(ABC):
 
 
 class SegmentationMetrics(Metrics):
-    """Per foreground class: Dice 2TP / (2TP + FP + FN), IoU TP / (TP + FP + FN), and HD95 in pixels.
+    """Per foreground class: Dice 2TP / (2TP + FP + FN), IoU TP / (TP + FP + FN), and HD95.
 
     Dice and IoU are over the pixels of all images together: per slice they are 0 or undefined wherever a class is
     absent, and a mean over such slices tells more about how many there are than about the network. HD95, the
     larger of the two directed 95th percentiles of the distances between outlines, is per image, and averaged over
-    the images whose label and prediction both hold the class; MONAI has no number for the others.
+    the images whose label and prediction both hold the class; MONAI has no number for the others. Its unit is in its
+    name: `hd95_mm` where `voxel_mm`, the sides of a voxel along the axes of `size`, is given; else `hd95`, in pixels.
 
     A class absent from all labels has no figure, whatever is predicted (MONAI's `ignore_empty`), and no share in
     the means: a client without it says nothing about how well it is found. It gets no entry.
     """
 
-    def __init__(self, class_names: Sequence[str], hd95: bool = True) -> None:
+    def __init__(
+        self, class_names: Sequence[str], hd95: bool = True, voxel_mm: Sequence[float] | None = None
+    ) -> None:
         self._class_names = tuple(class_names)
         self._counts = MulticlassStatScores(len(class_names), average=None)
         self._hd95 = hd95
+        self._voxel_mm = voxel_mm
         self._distances: dict[str, list[float]] = {name: [] for name in class_names[1:]}
         self._images = 0
 
@@ -56,19 +60,23 @@ class SegmentationMetrics(Metrics):
         self._images += len(truth)
         if self._hd95:
             for label, name in enumerate(self._class_names[1:], start=1):
-                found = (hd95(mine == label, there == label) for mine, there in zip(predicted, truth, strict=True))
+                found = (
+                    hd95(mine == label, there == label, self._voxel_mm)
+                    for mine, there in zip(predicted, truth, strict=True)
+                )
                 self._distances[name] += [distance for distance in found if distance is not None]
 
     def compute(self) -> dict[str, float]:
-        """`dice`, `iou` in [0, 1] and `hd95`: means over the classes that have one; then `dice/CLASS`, .."""
+        """`dice`, `iou` in [0, 1] and `hd95` or `hd95_mm`, means over the classes that have one; `dice/CLASS`, .."""
         _require_images(self._images)
-        per_class: dict[str, dict[str, float]] = {"dice": {}, "iou": {}, "hd95": {}}
+        distance = "hd95" if self._voxel_mm is None else "hd95_mm"
+        per_class: dict[str, dict[str, float]] = {"dice": {}, "iou": {}, distance: {}}
         for name, (tp, fp, _, fn, _) in zip(self._class_names[1:], self._counts.compute().tolist()[1:], strict=True):
             if tp + fn:
                 per_class["dice"][name] = 2 * tp / (2 * tp + fp + fn)
                 per_class["iou"][name] = tp / (tp + fp + fn)
             if self._distances[name]:
-                per_class["hd95"][name] = _mean(self._distances[name])
+                per_class[distance][name] = _mean(self._distances[name])
         means = {metric: _mean(list(figures.values())) for metric, figures in per_class.items() if figures}
         return means | {f"{metric}/{name}": value for metric in means for name, value in per_class[metric].items()}
 
@@ -106,16 +114,16 @@ class RestorationMetrics(Metrics):
         }
 
 
-def hd95(prediction: torch.Tensor, target: torch.Tensor) -> float | None:
-    """Hausdorff distance of two masks bool[*size], 95th percentile, in pixels; None if either is empty.
+def hd95(prediction: torch.Tensor, target: torch.Tensor, spacing: Sequence[float] | None = None) -> float | None:
+    """Hausdorff distance of two masks bool[*size], 95th percentile; None if either is empty.
 
-    As MONAI's `compute_hausdorff_distance`, out of the same parts but for its cropping, which takes most of the
-    time on slices.
+    In units of `spacing`, the sides of a voxel along the axes of `size`; in pixels without. As MONAI's
+    `compute_hausdorff_distance`, out of the same parts but for its cropping, which takes most of the time on slices.
     """
     if not (prediction.any() and target.any()):
         return None
     edges = get_mask_edges(prediction.numpy(), target.numpy(), crop=False)
-    directed = (get_surface_distance(here, there) for here, there in (edges, edges[::-1]))
+    directed = (get_surface_distance(here, there, spacing=spacing) for here, there in (edges, edges[::-1]))
     return max(float(torch.quantile(torch.as_tensor(distances), 0.95)) for distances in directed)
 
 

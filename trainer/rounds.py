@@ -26,7 +26,7 @@ from trainer.parties.federation import Parties
 from trainer.parties.keys import SET_UP_ROUND
 from trainer.parties.messages import RoundPlan
 from trainer.report import write_report
-from trainer.report.planes import plane, plane_name
+from trainer.report.planes import pixel_aspect, plane, plane_name
 from trainer.run_folder import LEDGER, METRICS, REPORT, SUMMARY, TRANSCRIPTS, RunFolder, flatten
 from trainer.transport.in_process import AGGREGATION, COMPUTE
 
@@ -282,6 +282,7 @@ class Run:
                 targets=np.stack(targets),
                 predictions=np.stack(predictions),
                 labels=np.array(labels),
+                pixel_aspect=pixel_aspect(self._experiment.config.data.voxel_mm),
             )
             self._folder.write_bytes("examples.npz", archive.getvalue())
 

@@ -71,6 +71,7 @@ class Segmentation(Task):
     """Each pixel one of `class_names`, of which the first is the background.
 
     Outputs are logits float32 `[n, classes, *size]`, targets labels int64 `[n, *size]`.
+    `voxel_mm`: of volumes, the sides of a voxel along the axes of `size`; distances are in mm then, else in pixels.
     The losses are Dice plus cross-entropy (the default), Dice alone, and cross-entropy alone. Dice leaves
     out the background, which fills most of a slice, is near 1 whatever the network does and so would only dilute
     the classes of interest; the cross-entropy still punishes errors on it. Dice is taken over the batch, not per
@@ -86,7 +87,13 @@ class Segmentation(Task):
         "cross-entropy": lambda: cross_entropy,
     }
 
-    def __init__(self, class_names: Sequence[str], loss: str | None = None, hd95: bool = True) -> None:
+    def __init__(
+        self,
+        class_names: Sequence[str],
+        loss: str | None = None,
+        hd95: bool = True,
+        voxel_mm: Sequence[float] | None = None,
+    ) -> None:
         super().__init__(loss)
         if len(class_names) < 2 or len(set(class_names)) != len(class_names):
             raise ConfigError(
@@ -96,6 +103,7 @@ class Segmentation(Task):
         self.class_names = tuple(class_names)
         self.out_channels = len(class_names)
         self._hd95 = hd95
+        self._voxel_mm = voxel_mm
 
     def loss(self, prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """The chosen loss of logits `[n, classes, *size]` and labels `[n, *size]`."""
@@ -106,8 +114,8 @@ class Segmentation(Task):
         return output.argmax(dim=1)
 
     def metrics(self) -> Metrics:
-        """`dice`, `iou` and, if asked for, `hd95`; and each per foreground class."""
-        return SegmentationMetrics(self.class_names, self._hd95)
+        """`dice`, `iou` and, if asked for, `hd95`, of volumes `hd95_mm`; and each per foreground class."""
+        return SegmentationMetrics(self.class_names, self._hd95, self._voxel_mm)
 
     def check_targets(self, test_targets: Iterable[torch.Tensor]) -> None:
         """Raise DataError where no client's test labels hold anything but background: no Dice could be given."""
@@ -151,17 +159,23 @@ class Restoration(Task):
         return (f"unrestored, the test images score {', '.join(means)} (mean over clients): {', '.join(each)}",)
 
 
-_TASKS: dict[str, Callable[[Sequence[str], TrainingConfig], Task]] = {
-    "segmentation": lambda names, training: Segmentation(names, training.loss, training.hd95),
-    "restoration": lambda _, training: Restoration(training.loss),
+_TASKS: dict[str, Callable[[Sequence[str], TrainingConfig, Sequence[float] | None], Task]] = {
+    "segmentation": lambda names, training, voxel_mm: Segmentation(names, training.loss, training.hd95, voxel_mm),
+    "restoration": lambda _, training, __: Restoration(training.loss),
 }
 
 
-def task_for(name: str, class_names: Sequence[str], training: TrainingConfig | None = None) -> Task:
+def task_for(
+    name: str,
+    class_names: Sequence[str],
+    training: TrainingConfig | None = None,
+    voxel_mm: Sequence[float] | None = None,
+) -> Task:
     """The task called `name`; `class_names`, background first, for segmentation. Raises ConfigError.
 
-    `training` chooses the loss, and whether HD95 is measured; its defaults if not given.
+    `training` chooses the loss, and whether HD95 is measured; its defaults if not given. `voxel_mm`: of volumes, see
+    `DataConfig.voxel_mm`.
     """
     if name not in _TASKS:
         raise ConfigError(f"unknown training.task={name!r}; known: {', '.join(_TASKS)}")
-    return _TASKS[name](class_names, training or TrainingConfig())
+    return _TASKS[name](class_names, training or TrainingConfig(), voxel_mm)

@@ -175,6 +175,11 @@ def test_a_value_of_the_wrong_kind_or_range_is_refused_naming_key_and_value(
             ("data.depth=16", "data.spacing=[1,1,1]"),
             "data.depth=16 is for volumes: set network.dimensions=3, or leave",
         ),
+        (
+            (*("network.dimensions=3", "data.depth=16"), "data.spacing=[1,2,3]", "data.feature_shift=true"),
+            r"data.feature_shift turns slices by right angles, and voxels of data.spacing=\[1.0, 2.0, 3.0\] with "
+            "them: make the first two sides equal",
+        ),
         (("network.dimensions=3", "data.depth=8"), "config value data.depth=8: .* greater than or equal to 16"),
     ],
 )

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
+import warnings
 
 import nibabel
 import numpy as np
 import pytest
 import torch
+from monai.metrics import compute_hausdorff_distance
+from rich.console import Console
 
 from trainer.batches import epoch_batches
 from trainer.data import brain_mri
 from trainer.data.slices import fit_image, fit_labels
+from trainer.display import LineDisplay
 from trainer.errors import ConfigError
 from trainer.experiment import Experiment
 from trainer.networks.registry import build
 from trainer.networks.split import Unsplit
+from trainer.report.examples import read_examples
 
 DEPTH, SIDE = 16, 32
+RIGHT_MM, FRONT_MM, UP_MM = 1.0, 1.25, 2.5
 VOLUMES = (
-    *("network.dimensions=3", f"data.depth={DEPTH}", f"data.image_size={SIDE}", "data.spacing=[1,1,1]"),
+    *("network.dimensions=3", f"data.depth={DEPTH}", f"data.image_size={SIDE}"),
+    f"data.spacing=[{RIGHT_MM},{FRONT_MM},{UP_MM}]",
     *("network.features=[4, 4, 6, 6, 8, 4]", "training.learning_rate=1e-3"),
 )
 EACH_TASK = pytest.mark.parametrize(
@@ -41,7 +50,8 @@ def bring(template, tmp_path):
     def save(file: str, slices: list[np.ndarray]) -> None:
         path = tmp_path / "sites" / file
         path.parent.mkdir(parents=True, exist_ok=True)
-        nibabel.save(nibabel.Nifti1Image(np.stack(slices, axis=-1), np.eye(4)), path)
+        affine = np.diag([RIGHT_MM, FRONT_MM, UP_MM, 1.0])
+        nibabel.save(nibabel.Nifti1Image(np.stack(slices, axis=-1), affine), path)
 
     def make(sites: int, task: str) -> tuple[str, ...]:
         for site in range(sites):
@@ -80,7 +90,43 @@ def test_a_run_on_volumes_trains_averages_evaluates_and_reports(setting, bring, 
     assert all(len(cut["shape"]) == 4 for cut in parts["cuts"])
     with np.load(tmp_path / "run" / "examples.npz") as examples:
         assert examples["images"].shape[1:] == (SIDE, SIDE)
+        assert examples["pixel_aspect"] == FRONT_MM / RIGHT_MM
+    drawn = read_examples(tmp_path / "run" / "examples.npz", task_of(setting), ["background", "a", "b", "c"])
+    assert drawn.examples[0].pictures["image"].shape == (SIDE * FRONT_MM / RIGHT_MM, SIDE, 3)
     assert (tmp_path / "run" / "report.html").exists()
+
+
+def test_hd95_of_a_run_is_that_of_its_predictions_in_mm_on_the_screen_and_in_the_report(
+    bring, quick_config, start, tmp_path
+):
+    own = bring(2, "segmentation")
+    config = quick_config(*VOLUMES, *own, "training.rounds=6", "training.loss=cross-entropy")
+    said = io.StringIO()
+    run = start(config, tmp_path / "run", LineDisplay(Console(file=said, width=400)))
+    run.run()
+    figures = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    clients = Experiment.prepare(config).data.clients
+    expected = {}
+    for index, client in enumerate(clients):
+        predicted = run.parties.predict(index, client.test.images)
+        one_hot = [
+            torch.nn.functional.one_hot(labels, 4).movedim(-1, 1) for labels in (predicted, client.test.targets)
+        ]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            each = compute_hausdorff_distance(*one_hot, percentile=95, spacing=(UP_MM, FRONT_MM, RIGHT_MM))
+        each[~each.isfinite()] = torch.nan
+        expected[client.name] = float(each.nanmean(dim=0).nanmean())
+    found = {name: scores["hd95_mm"] for name, scores in figures[-1]["evaluation"]["clients"].items()}
+    assert found == pytest.approx(expected, rel=1e-5)
+    mean = figures[-1]["evaluation"]["mean"]
+    assert mean["hd95_mm"] == pytest.approx(sum(expected.values()) / len(expected), rel=1e-5)
+    assert not any(name.partition("/")[0] == "hd95" for name in mean)
+    assert f"hd95_mm {mean['hd95_mm']:.3f}" in said.getvalue().splitlines()[-1]
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "HD95 (mm)" in page
+    assert f"HD95 {mean['hd95_mm']:.2f} mm" in page
+    assert not re.search(r"HD95[^<]*px", page)
 
 
 @EACH_TASK

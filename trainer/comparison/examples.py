@@ -23,7 +23,7 @@ from trainer.experiment import Experiment
 from trainer.parties.federation import Parties
 from trainer.report import theme
 from trainer.report.examples import Example, Examples, draw, mean_dice, png_source, root_mean_square
-from trainer.report.planes import plane, plane_name
+from trainer.report.planes import pixel_aspect, plane, plane_name
 from trainer.transport.in_process import AGGREGATION
 
 WORST = 2
@@ -96,6 +96,7 @@ def make_gallery(folder: ComparisonFolder, results: Results, data: FederatedData
         np.concatenate(predictions),
         np.tile(labels, count),
         data.class_names,
+        pixel_aspect(results.plan.shared.data.voxel_mm),
     )
     table = [together.examples[i * len(chosen) : (i + 1) * len(chosen)] for i in range(count)]
     names = [result.cell.variant.name for result in shown]

@@ -14,7 +14,7 @@ from trainer.comparison.plan import Cell, Plan, Variant
 from trainer.report import formats
 from trainer.report.run_folder import Data, Evaluation, RunRecord, read_run
 
-LOWER_IS_BETTER = ("hd95", "rmse")
+LOWER_IS_BETTER = ("hd95", "hd95_mm", "rmse")
 
 
 @dataclass(frozen=True)

@@ -136,7 +136,7 @@ class Coordinator:
     def _experiment(self, sites: RemoteSites) -> Experiment:
         config = self._config
         torch.set_num_threads(config.training.threads)
-        task = task_for(config.training.task, sites.class_names, config.training)
+        task = task_for(config.training.task, sites.class_names, config.training, config.data.voxel_mm)
         network = build(config.network, sites.image_shape[0], task.out_channels, config.run.seed, task.adds_input)
         encryption = config.encryption
         scheme = None

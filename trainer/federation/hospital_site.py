@@ -74,7 +74,7 @@ class HospitalSite(Site):
         self._direct = direct
         self._method = method_for(config.method.name)
         self._data, self._class_names, self._notes = _own_images(config, index)
-        task = task_for(config.training.task, self._class_names, config.training)
+        task = task_for(config.training.task, self._class_names, config.training, config.data.voxel_mm)
         channels = self._data.train.images.shape[1]
         network = build(config.network, channels, task.out_channels, config.run.seed, task.adds_input)
         self._transport = RemoteTransport(link, VOCABULARY, self.traffic)

@@ -52,6 +52,7 @@ def leakage(run_folder: Path, steps: int, images: int, pictures: int, form: str)
         from trainer.experiment import Experiment
         from trainer.leakage.measure import measure
         from trainer.leakage.show import as_csv, as_json, draw_sheet, table
+        from trainer.report.planes import pixel_aspect
 
         snapshot = checkpoint.read(folder.checkpoints / "latest")
         experiment = Experiment.prepare(folder.config())
@@ -60,7 +61,7 @@ def leakage(run_folder: Path, steps: int, images: int, pictures: int, form: str)
         figures = as_json(found) | {"rounds": snapshot.round + 1, "steps": steps}
         folder.write_json(FIGURES, figures)
         folder.write_text(ROWS, as_csv(found))
-        folder.write_bytes(SHEET, draw_sheet(found, pictures))
+        folder.write_bytes(SHEET, draw_sheet(found, pictures, pixel_aspect(experiment.config.data.voxel_mm)))
         if form == "json":
             click.echo(json.dumps(figures))
             return

@@ -15,6 +15,7 @@ from rich.table import Table
 from trainer.leakage.measure import Attack, Leakage
 from trainer.report import theme
 from trainer.report.examples import grey_picture
+from trainer.report.planes import to_scale
 
 READING = (
     "SSIM: 1 is the image itself. Compare with the guesses, which know nothing of the activations: what an attacker "
@@ -78,8 +79,11 @@ def as_csv(found: Leakage) -> str:
     return text.getvalue()
 
 
-def draw_sheet(found: Leakage, most: int) -> bytes:
-    """Up to `most` of the images as PNG: for each a row per cut, the original first, all on the original's scale."""
+def draw_sheet(found: Leakage, most: int, aspect: float) -> bytes:
+    """Up to `most` of the images as PNG: for each a row per cut, the original first, all on the original's scale.
+
+    `aspect`: height over width of a pixel.
+    """
     picks = np.unique(np.linspace(0, len(found.images) - 1, most + 2).round().astype(int)[1:-1])
     rows = [(int(pick), levels) for pick in picks for levels in found.shapes]
     columns = 1 + len(found.guesses) + len(found.attacks) // len(found.shapes)
@@ -95,7 +99,7 @@ def draw_sheet(found: Leakage, most: int) -> bytes:
         for column, (caption, image) in enumerate(panels):
             axes = figure.add_subplot(len(rows), columns, row * columns + column + 1)
             picture = grey_picture(image, float(original.min()), float(original.max()))
-            axes.imshow(picture, interpolation="nearest")
+            axes.imshow(to_scale(picture, aspect), interpolation="nearest")
             axes.set_axis_off()
             axes.set_title(caption, fontsize=5.5, loc="left", color=theme.INK, parse_math=False, pad=2)
     theme.place(figure, columns=columns, left=0.05, right=0.05, bottom=0.05, top=0.4, gap=0.06)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from trainer.data.splitting import evenly
 from trainer.report import theme
 from trainer.report.examples import Picture, class_colour, grey_picture, rgb, window
+from trainer.report.planes import to_scale
 
 IMAGES_PER_ROW = 6
 MOST_ROWS = 40
@@ -23,12 +24,13 @@ _TILE = 160  # pixels a tile has at least, so that an outline is thin beside wha
 @dataclass(frozen=True)
 class Row:
     """Images float32 [n, H, W] with their targets [n, H, W]: integers are labels, 0 the background, and are outlined;
-    floats are images, and are put beside.
+    floats are images, and are put beside. `aspect`: height over width of a pixel.
     """
 
     label: str
     images: NDArray
     targets: NDArray
+    aspect: float = 1.0
 
 
 def write_contact_sheet(rows: Sequence[Row], class_names: Sequence[str], file: Path) -> None:
@@ -66,7 +68,7 @@ def _strip(row: Row) -> Picture:
     """The chosen images of a row side by side."""
     tiles = []
     for index in evenly(range(len(row.images)), IMAGES_PER_ROW):
-        image, target = _enlarged(row.images[index]), _enlarged(row.targets[index])
+        image, target = (_enlarged(to_scale(array[index], row.aspect)) for array in (row.images, row.targets))
         if target.dtype.kind in "iu":
             tiles.append(outlined(image, target))
         else:

@@ -11,7 +11,7 @@ import io
 import zipfile
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from PIL import Image
 
 from trainer.report import theme
 from trainer.report.errors import ReportError
+from trainer.report.planes import to_scale
 
 LARGEST_SIDE = 384
 """Pictures with a longer side are scaled down to it (pixels), so that the page stays small enough to mail."""
@@ -48,6 +49,10 @@ class Example:
         """Each picture as a `data:` URL of a PNG file."""
         return {panel: png_source(picture) for panel, picture in self.pictures.items()}
 
+    def to_scale(self, aspect: float) -> Example:
+        """The same with square pixels, where they had this height over width."""
+        return replace(self, pictures={panel: to_scale(picture, aspect) for panel, picture in self.pictures.items()})
+
 
 @dataclass(frozen=True)
 class Examples:
@@ -63,23 +68,32 @@ def read_examples(file: Path, task: str, class_names: Sequence[str]) -> Examples
     """Draw the examples in `file`; None where the file does not exist or holds no image.
 
     `images` float32 [n, H, W]; `targets` and `predictions` [n, H, W], int64 labels for segmentation, float32 in the
-    images' units for restoration; `labels` text [n]. Raises ReportError naming the file and what is wrong with it.
+    images' units for restoration; `labels` text [n]; `pixel_aspect`, height over width of a pixel, 1 where there is
+    none (runs of earlier versions). Raises ReportError naming the file and what is wrong with it.
     """
     if not file.exists():
         return None
-    images, targets, predictions, labels = _load(file, integers=task == "segmentation")
+    (images, targets, predictions, labels), aspect = _load(file, integers=task == "segmentation")
     if len(images) == 0:
         return None
-    return draw(task, images, targets, predictions, labels, class_names)
+    return draw(task, images, targets, predictions, labels, class_names, aspect)
 
 
 def draw(
-    task: str, images: NDArray, targets: NDArray, predictions: NDArray, labels: NDArray, class_names: Sequence[str]
+    task: str,
+    images: NDArray,
+    targets: NDArray,
+    predictions: NDArray,
+    labels: NDArray,
+    class_names: Sequence[str],
+    aspect: float,
 ) -> Examples:
     """Draw arrays as `read_examples` has them, one image or more; differences of all on one scale."""
     if task == "segmentation":
-        return _segmentation(images, targets, predictions, labels, class_names)
-    return _restoration(images, targets, predictions, labels)
+        drawn = _segmentation(images, targets, predictions, labels, class_names)
+    else:
+        drawn = _restoration(images, targets, predictions, labels)
+    return replace(drawn, examples=[example.to_scale(aspect) for example in drawn.examples])
 
 
 def write_examples(examples: Examples, file: Path) -> None:
@@ -122,12 +136,13 @@ def rgb(colour: str) -> NDArray[np.uint8]:
     return np.frombuffer(bytes.fromhex(colour.removeprefix("#")), dtype=np.uint8)
 
 
-def _load(file: Path, integers: bool) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+def _load(file: Path, integers: bool) -> tuple[tuple[NDArray, NDArray, NDArray, NDArray], float]:
     try:
         with np.load(file, allow_pickle=False) as archive:
             images, targets, predictions, labels = (
                 archive[name] for name in ("images", "targets", "predictions", "labels")
             )
+            aspect = archive["pixel_aspect"] if "pixel_aspect" in archive else np.array(1.0)
     except KeyError as error:
         raise ReportError(f"{file}: {error.args[0]}") from None
     except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
@@ -143,7 +158,9 @@ def _load(file: Path, integers: bool) -> tuple[NDArray, NDArray, NDArray, NDArra
         raise ReportError(f"{file}: a label below 0 in targets or predictions; labels count from 0, the background")
     if labels.shape != images.shape[:1] or labels.dtype.kind != "U":
         raise ReportError(f"{file}: labels must be text [{len(images)}], not {labels.dtype} {list(labels.shape)}")
-    return np.nan_to_num(images), targets, predictions, labels
+    if aspect.shape != () or aspect.dtype.kind != "f" or not 0 < aspect < np.inf:
+        raise ReportError(f"{file}: pixel_aspect must be a positive number, not {aspect.dtype} {aspect.tolist()}")
+    return (np.nan_to_num(images), targets, predictions, labels), float(aspect)
 
 
 def _segmentation(

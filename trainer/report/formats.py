@@ -6,9 +6,17 @@ import math
 
 MISSING = "–"  # noqa: RUF001
 
-_METRIC_TITLES = {"dice": "Dice", "iou": "IoU", "hd95": "HD95", "psnr": "PSNR", "ssim": "SSIM", "rmse": "RMSE"}
-_METRIC_UNITS = {"psnr": "dB", "hd95": "px"}
-_METRIC_FORMATS = {"psnr": "{:.2f}", "hd95": "{:.2f}", "rmse": "{:.3g}"}
+_METRIC_TITLES = {
+    "dice": "Dice",
+    "iou": "IoU",
+    "hd95": "HD95",
+    "hd95_mm": "HD95",
+    "psnr": "PSNR",
+    "ssim": "SSIM",
+    "rmse": "RMSE",
+}
+_METRIC_UNITS = {"psnr": "dB", "hd95": "px", "hd95_mm": "mm"}
+_METRIC_FORMATS = {"psnr": "{:.2f}", "hd95": "{:.2f}", "hd95_mm": "{:.2f}", "rmse": "{:.3g}"}
 
 
 def seconds(value: float | None) -> str:

@@ -16,6 +16,7 @@ import pytest
 from trainer.comparison import latex, tables
 from trainer.comparison.claims import check_claims
 from trainer.comparison.pairs import compare_pairs, remarks
+from trainer.comparison.results import read_results
 
 CURVES = {
     "dcsfl": {1: [[0.5, 0.7]], 2: [[0.6, 0.9]]},
@@ -86,6 +87,23 @@ def test_the_best_of_each_column_is_bold_and_lower_is_better_for_distances(made:
     row = next(line for line in latex.tables(made.results, []).splitlines() if line.startswith("dcsfl &"))
     assert r"\textbf{0.675} $\pm$ 0.106" in row
     assert r"\textbf{3.25} $\pm$ 1.06" in row
+
+
+def test_distances_of_volumes_are_in_mm_lower_is_better_and_those_in_voxels_are_another_column(made: Any) -> None:
+    """As of a comparison begun by an earlier version, whose run with seed 1 was not made again."""
+    for cell in made.plan.cells:
+        metrics = made.folder.run_folder(cell).path / "metrics.jsonl"
+        if cell.seed == 2:
+            metrics.write_text(metrics.read_text().replace('"hd95"', '"hd95_mm"'))
+    results = read_results(made.folder, made.plan)
+    heading, row = (
+        next(line for line in latex.tables(results, []).splitlines() if line.startswith(start))
+        for start in ("Method &", "dcsfl &")
+    )
+    assert heading.startswith("Method & Dice & HD95 (px) & HD95 (mm) & Worst client")
+    assert r"& \textbf{4.00} & \textbf{2.50} &" in row
+    (first, *_) = tables.summary_rows(results)
+    assert (first["hd95 mean"], first["hd95_mm mean"]) == (pytest.approx(4.0), pytest.approx(2.5))
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")

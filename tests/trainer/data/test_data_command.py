@@ -170,6 +170,18 @@ def test_a_sheet_shows_every_image_of_a_row_that_has_no_more_than_six(count, tmp
     assert int((blue[1:] & ~blue[:-1]).sum()) == 2 * min(count, 6)  # an outline is crossed twice
 
 
+def test_a_sheet_shows_a_square_of_uneven_pixels_as_a_square(tmp_path):
+    labels = np.zeros((1, 16, 32), dtype=np.int64)
+    labels[:, 4:12, 8:24] = 1  # half as many rows as columns, of pixels twice as high as wide
+    row = Row("site", labels * 1.0, labels, aspect=2.0)
+    write_contact_sheet([row], ("background", "x"), tmp_path / "sheet.png")
+    picture = np.asarray(Image.open(tmp_path / "sheet.png").convert("RGB")).astype(int)
+    outline = np.argwhere(np.abs(picture[:280] - rgb(class_colour(1))).max(axis=2) < 8)  # without the key below
+    height, width = np.ptp(outline, axis=0)
+    assert height == pytest.approx(width, abs=4)
+    assert width > 40
+
+
 def test_a_sheet_of_many_sites_shows_the_first_and_stays_small(tmp_path):
     row = Row("site", np.zeros((2, 16, 16), dtype=np.float32), np.zeros((2, 16, 16), dtype=np.int64))
     write_contact_sheet([row] * 60, ("background", "x"), tmp_path / "sheet.png")

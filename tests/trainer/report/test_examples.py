@@ -56,6 +56,20 @@ def test_score_of_an_example_is_its_mean_dice(tmp_path):
     assert drawn.examples[0].score == f"Dice {(6 / 9 + 6 / 7) / 2:.2f}"
 
 
+@pytest.mark.parametrize("task", ["segmentation", "restoration"])
+def test_pictures_are_drawn_in_the_proportions_of_the_archives_pixels_and_scored_without(task, tmp_path):
+    changes = {}
+    if task == "restoration":
+        changes = {name: np.eye(4, dtype=np.float32)[None] for name in ("targets", "predictions")}
+    plain = read_examples(write(tmp_path / "plain.npz", **changes), task, CLASSES).examples[0]
+    file = write(tmp_path / "uneven.npz", pixel_aspect=np.array(1.5), **changes)
+    uneven = read_examples(file, task, CLASSES).examples[0]
+    assert uneven.score == plain.score
+    for panel in PANELS:
+        assert plain.pictures[panel].shape == (4, 4, 3)
+        assert np.array_equal(uneven.pictures[panel], plain.pictures[panel][[0, 1, 1, 2, 3, 3]])
+
+
 def test_labels_beyond_the_class_names_are_numbered(tmp_path):
     file = write(tmp_path / "examples.npz", targets=np.full((1, 4, 4), 3))
     assert read_examples(file, "segmentation", CLASSES).classes[2][0] == "label 3"
@@ -108,6 +122,10 @@ def test_no_file_and_no_image_both_mean_no_examples(tmp_path):
         ({"predictions": np.zeros((1, 4, 4), np.float32)}, "predictions must be integer labels"),
         ({"targets": np.full((1, 4, 4), -1)}, "label below 0"),
         ({"labels": np.array(["a", "b"])}, "labels must be text"),
+        ({"pixel_aspect": np.array(0.0)}, "pixel_aspect must be a positive number, not float64 0.0"),
+        ({"pixel_aspect": np.array(np.nan)}, "pixel_aspect must be a positive number"),
+        ({"pixel_aspect": np.ones(2)}, "pixel_aspect must be a positive number"),
+        ({"pixel_aspect": np.array("x")}, "pixel_aspect must be a positive number"),
         ({"labels": np.array([{"a": 1}], dtype=object)}, "not a readable npz file"),
     ],
 )

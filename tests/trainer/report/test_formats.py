@@ -61,6 +61,13 @@ def test_metric_titles_name_class_and_unit():
     assert formats.metric_title("dice/grey") == "Dice, grey"
     assert formats.metric_title("psnr", unit=True) == "PSNR (dB)"
     assert formats.metric_title("hd95/grey", unit=True) == "HD95, grey (px)"
+    assert formats.metric_title("hd95_mm/grey", unit=True) == "HD95, grey (mm)"
+    assert formats.metric_title("hd95_mm") == "HD95"
+    assert (formats.metric_unit("hd95_mm"), formats.metric_unit("hd95"), formats.metric_unit("dice")) == (
+        "mm",
+        "px",
+        "",
+    )
     assert formats.metric_title("nmi") == "nmi"
 
 

@@ -8,11 +8,14 @@ from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from trainer.report import theme, write_report
+from trainer.report.curves import panels
 from trainer.report.formats import bytes_, metric, seconds
+from trainer.report.run_folder import read_run
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 HOSTILE = '<script>alert("x")</script>'
@@ -269,6 +272,27 @@ def test_missing_metrics_are_shown_as_a_dash_not_as_nan(make_run):
     table = next(name for name, rows in page.tables.items() if rows[0][0] == "Client")
     assert page.row(table, "client-0")["Dice, grey matter"] == "–"  # noqa: RUF001
     assert "nan" not in page.words.lower()
+
+
+def test_a_run_of_volumes_begun_in_voxels_and_resumed_in_mm_shows_mm_of_its_rounds_alone(make_run):
+    folder = make_run(rounds=4, clients=2)
+    rounds = rows_of(folder / "metrics.jsonl")
+    for number, entry in enumerate(rounds):
+        for scores in (entry["evaluation"]["mean"], *entry["evaluation"]["clients"].values()):
+            scores.update({"hd95": 90.0 + number} if number < 3 else {"hd95_mm": 4.25})
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in rounds))
+    final = {"final": rounds[-1]["evaluation"]["mean"], "best_round": 3, "finished": True}
+    (folder / "summary.json").write_text(json.dumps(final))
+    page = Page(write_report(folder).read_text())
+    table = next(name for name, rows in page.tables.items() if rows[0][0] == "Client")
+    assert page.row(table, "mean")["HD95 (mm)"] == "4.25"
+    assert "HD95 4.25 mm" in page.words
+    assert "HD95 (px)" not in page.words
+    panel = next(panel for panel in panels(read_run(folder)) if "HD95" in panel.description)
+    axes = theme.new_figure(4, 3).add_subplot()
+    panel.draw(axes)
+    for line in axes.lines:
+        assert np.array_equal(line.get_ydata(), [np.nan, np.nan, np.nan, 4.25], equal_nan=True)
 
 
 def test_more_clients_than_colours_are_drawn_grey(page_of):
