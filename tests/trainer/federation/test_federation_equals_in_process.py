@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
+import nibabel
+import numpy as np
 import pytest
 import torch
 from rich.console import Console
@@ -43,6 +46,25 @@ def test_every_method_that_federates_ends_with_the_weights_of_one_process(wired,
     alone = json.loads((tmp_path / "alone" / "summary.json").read_bytes())
     assert summary["final"] == pytest.approx(alone["final"], abs=1e-6)
     assert bytes_at_the_cuts(fed.folder / "run") == bytes_at_the_cuts(tmp_path / "alone")
+
+
+def test_hospitals_measure_their_volumes_in_mm_as_one_process_does(wired, tmp_path):
+    labels = np.zeros((32, 32, 16), dtype=np.uint8)
+    labels[8:20, 6:26, 3:12] = 1
+    for site, case in itertools.product(("north", "south"), range(2)):
+        moved = np.roll(labels, case, axis=0)
+        for kind, array in (("images", moved * np.float32(2)), ("labels", moved)):
+            file = tmp_path / "sites" / site / kind / f"case{case}.nii"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            nibabel.save(nibabel.Nifti1Image(array, np.diag([1.0, 1.5, 3.0, 1.0])), file)
+    volumes = ("network.dimensions=3", "data.depth=16", "data.spacing=[1,1.5,3]", "data.clients=2")
+    own = ("data.source=folder", f"data.path={tmp_path / 'sites'}", "training.hd95=true", "training.rounds=1")
+    fed = wired(*volumes, *own, "encryption.scheme=plain")
+    final = fed.run()["final"]
+    in_process(fed.config, tmp_path / "alone")
+    alone = json.loads((tmp_path / "alone" / "summary.json").read_bytes())["final"]
+    assert final == pytest.approx(alone, abs=1e-6)
+    assert final["hd95_mm"] > 0
 
 
 def bytes_at_the_cuts(folder):
