@@ -98,8 +98,9 @@ def draw_sheet(found: Leakage, most: int, aspect: float) -> bytes:
             panels.append((caption, _slice(attack.reconstructions[pick])))
         for column, (caption, image) in enumerate(panels):
             axes = figure.add_subplot(len(rows), columns, row * columns + column + 1)
-            picture = grey_picture(image, float(original.min()), float(original.max()))
-            axes.imshow(to_scale(picture, aspect), interpolation="nearest")
+            picture = to_scale(grey_picture(image, float(original.min()), float(original.max())), aspect)
+            axes.imshow(picture, interpolation="nearest")
+            axes.set_xlim(-0.5, max(picture.shape[:2]) - 0.5)  # a tall one leaves the caption below it its room
             axes.set_axis_off()
             axes.set_title(caption, fontsize=5.5, loc="left", color=theme.INK, parse_math=False, pad=2)
     theme.place(figure, columns=columns, left=0.05, right=0.05, bottom=0.05, top=0.4, gap=0.06)

@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -17,8 +18,10 @@ from trainer.checkpoint import read
 from trainer.experiment import Experiment
 from trainer.leakage.attackers import Effort, KnownHeadDecoder, KnownHeadSearch, ShadowDecoder
 from trainer.leakage.curious_server import eavesdrop
+from trainer.leakage.measure import Attack, Leakage
 from trainer.leakage.recut import cuts
-from trainer.leakage.scores import score, to_unit_range
+from trainer.leakage.scores import Scores, score, to_unit_range
+from trainer.leakage.show import draw_sheet
 from trainer.networks.registry import build
 from trainer.networks.split import Unsplit
 from trainer.parties.exchange import EXCHANGES, SERVER_END
@@ -249,3 +252,18 @@ def test_a_checkpoint_without_hospitals_is_told_in_a_line(cli: Any, trained: Any
     result = cli("leakage", folder, "--steps", "1")
     assert result.exit_code == 1
     assert "no client-0" in result.stderr
+
+
+@pytest.mark.parametrize("aspect", [1.0, 2.0, 3.0, 0.5])
+def test_a_sheet_shows_uneven_voxels_in_proportion_and_covers_no_caption(aspect: float) -> None:
+    black, nothing = torch.zeros(1, 1, 16, 24, 24), Scores((0.0,), (0.0,))
+    guess = Attack("none", "nothing", None, "", black, nothing)
+    attacks = tuple(Attack("head known, decoder", "", levels, "float32", black, nothing) for levels in (1, 2))
+    found = Leakage("a", ("b",), 1, ("c",), black, (guess,), attacks, {1: (4, 16), 2: (4, 8)}, 1, "float32")
+    sheet = np.asarray(Image.open(io.BytesIO(draw_sheet(found, 1, aspect))))
+    down = np.diff((sheet[:, 20] < 8).astype(int), prepend=0, append=0)  # through the pictures of the first column
+    across = np.diff((sheet[np.flatnonzero(down == 1)[-1] + 4] < 8).astype(int), prepend=0, append=0)
+    (top, bottom), (next_top, _) = zip(np.flatnonzero(down == 1), np.flatnonzero(down == -1), strict=True)
+    left, right = np.flatnonzero(across)[:2]
+    assert (bottom - top) / (right - left) == pytest.approx(aspect, rel=0.05)
+    assert next_top - bottom >= 3 * 1.2 * 5.5 / 72 * 160  # three lines of 5.5 points, at 160 dots an inch
