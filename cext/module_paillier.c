@@ -263,16 +263,16 @@ static PyObject *paillier_table(PyObject *module, PyObject *args, PyObject *kwar
     if (view == NULL)
         return finish(&call);
     limbs = dcsfl_paillier_limbs(call.kernels, call.modulus_bits);
-    if ((size_t)view->shape[0] != 4 * limbs)
+    if ((size_t)view->shape[0] != 3 * limbs)
         limbs = dcsfl_paillier_prime_limbs(call.kernels, call.modulus_bits);
-    base.base = open_constants(&call, base_object, "base", 4 * limbs);
-    constants = base.base == NULL ? NULL : open_constants(&call, constants_object, "constants", 8 * limbs);
+    base.base = open_constants(&call, base_object, "base", 3 * limbs);
+    constants = base.base == NULL ? NULL : open_constants(&call, constants_object, "constants", 6 * limbs + 2);
     out = constants == NULL ? NULL : open_table(&call, out_object, "out", limbs, window_bits, 1);
     if (out == NULL || dcsfl_py_check_apart(out, view, "base") < 0 || open_workspace(&workspace, &call) < 0)
         return finish(&call);
     base.inverse = base.base + 2 * limbs;
     base.one = take_modulus(&modulus, constants, limbs);
-    base.shift = base.one + 2 * limbs;
+    base.shift = base.one + limbs;
     Py_BEGIN_ALLOW_THREADS
     dcsfl_fixed_base_build(call.kernels, &modulus, workspace.words, (uint8_t *)out->buf, (size_t)out->shape[0],
                            (unsigned)window_bits, &base);

@@ -306,8 +306,8 @@ def paillier_table(
 ) -> None:
     """Fill `out`, uint8[ceil(modulus_bits / 2 / window_bits), 3 L limb bytes << window_bits], with powers of h.
 
-    `out` is aligned to 64 bytes. constants: those of the modulus, n or a prime, then R and R^2. base: h R, then the
-    residue R / h. A table is for the target that made it.
+    `out` is aligned to 64 bytes. constants: those of the modulus, n or a prime, then R mod n and, in L + 2 limbs,
+    floor(R^2 / n). base: h R, then R / h mod n in L limbs. A table is for the target that made it.
     """
 
 def paillier_encrypt(

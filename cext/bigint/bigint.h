@@ -24,12 +24,12 @@
  *
  * Fixed factors. A product by a factor known beforehand takes three half products twice, three in all. With
  * x = x0 (1 + s n) + w n for the running product and y = y0 (1 + v n) for the factor, 0 <= y0, v < n,
- * y' = floor(y0 R / n):
+ * y' = floor(y0 R / n) or 1 less:
  *   q  = floor(x0 y' / R) or up to 1 less         r  = x0 y0 - q n      from its low half, as 0 <= r < 1.01 n < R
  *   q2 = the same of w                            r2 = w y0 - q2 n
  * x y = x0 y0 (1 + (s + v) n) + w y0 n = r (1 + (s + v) n) + (r2 + q) n mod n^2, so
  *   x0 <- r < 1.01 n        w <- r2 + q + n < 4 n        s <- s + v
- * x0 y' / R is at most x0 y0 / n, and less by x0 / R at most. What products of limbs add up to below the weight R / B is
+ * x0 y' / R is at most x0 y0 / n, and less by 2 x0 / R at most, 2^-9 as x0, w < 4 n. What products of limbs add up to below the weight R / B is
  * left out, B = 2^limb_bits, which takes off or adds less than 2 L / B, and where it may add, as much is taken off so
  * that q is never too large. Where q* = x0 y0 / n < 0.01, q may so become -1, that is R - 1 mod R: that leaves r right mod R, and
  * the n in w keeps it positive. q* - q < 1.01 gives the bound on r; q <= x0 y0 / n < x0 that on w.
@@ -67,6 +67,10 @@ typedef void dcsfl_nadic_multiply_fn(const struct dcsfl_modulus *modulus, uint64
 /* out <- factor * factor / R. */
 typedef void dcsfl_nadic_square_fn(const struct dcsfl_modulus *modulus, uint64_t *scratch, uint64_t *out,
                                    const uint64_t *factor);
+
+/* out[L] <- left[L] * right[L] / R mod n, below 1.25 n, for left * right <= n R / 4: z0 alone. `out` may be a factor. */
+typedef void dcsfl_multiply_residues_fn(const struct dcsfl_modulus *modulus, uint64_t *scratch, uint64_t *out,
+                                        const uint64_t *left, const uint64_t *right);
 
 /*
  * state <- state * factor, by a fixed factor as above. state[3 * L]: x0, w, s; factor[3 * L]: y0, y', v. The limbs of s
@@ -107,6 +111,7 @@ struct dcsfl_bigint_kernels {
     unsigned entries_a_product; /* about as many entries are read in the time of one `advance`: for choosing windows */
     dcsfl_nadic_multiply_fn *multiply;
     dcsfl_nadic_square_fn *square;
+    dcsfl_multiply_residues_fn *multiply_residues;
     dcsfl_advance_fn *advance;
     dcsfl_multiply_add_fn *multiply_add;
     dcsfl_table_put_fn *put;

@@ -9,62 +9,103 @@
 #define POWER_WINDOW_BITS 5
 #define POWER_ENTRIES 32
 
-/* Where the making of a row's entries, one row a lane, keeps its elements. */
+/* Where the making of rows keeps its numbers; one row a lane. `half`: words of L limbs, all lanes. */
 struct builder {
     const struct dcsfl_bigint_kernels *kernels;
     const struct dcsfl_modulus *modulus;
     const struct dcsfl_base *base;
-    size_t words;
+    size_t half;
     uint64_t *running;         /* base^(2^i) * R for the lanes still to come, all alike */
     uint64_t *running_inverse; /* R / base^(2^i) mod n */
-    uint64_t *bases, *inverses; /* the same of this group's rows */
-    uint64_t *power;           /* base^entry, canonical */
-    uint64_t *power_inverse;   /* R / base^entry mod n */
-    uint64_t *factors;         /* DCSFL_PUT_ENTRIES entries, a state each */
+    /* Of these rows' bases b = b0 (1 + v n): */
+    uint64_t *step;         /* the fixed factor (b0, b', 0) */
+    uint64_t *step_share;   /* v */
+    uint64_t *step_inverse; /* R / b0 mod n */
+    /* Of b^entry = y (1 + share n): */
+    uint64_t *state;   /* y: (x0, w, 0) */
+    uint64_t *share;   /* below n */
+    uint64_t *inverse; /* R / x0 mod n */
+    uint64_t *wide;
+    uint64_t *factors; /* DCSFL_PUT_ENTRIES entries, a state each */
     uint64_t *scratch;
 };
 
-static void residue(const struct builder *b, uint64_t *out, const uint64_t *left, const uint64_t *right) {
-    b->kernels->multiply(b->modulus, b->scratch, out, left, right);
-    dcsfl_limbs_subtract_once(b->kernels, b->modulus, out);
-    memset(out + b->words / 2, 0, b->words / 2 * sizeof *out);
+static void add_residue(const struct builder *b, uint64_t *sum, const uint64_t *addend) {
+    dcsfl_limbs_add(b->kernels, sum, addend, b->modulus->limbs);
+    dcsfl_limbs_subtract_once(b->kernels, b->modulus, sum);
 }
 
-/* factor[2 elements] <- (y0, y', v) of power = y0 + y1 n and something: y' = (y0 R - (y0 R mod n)) / n, v = y1 / y0 mod n. */
-static void make_factor(const struct builder *b, uint64_t *factor) {
-    const size_t limbs = b->modulus->limbs, half = b->words / 2;
-    uint64_t *y0 = factor, *shifted = y0 + half, *share = shifted + half;
-
-    /* y0 R mod n, in the place of v; then times -1/n mod R, whose low half is y'. */
-    dcsfl_limbs_spread(b->kernels, y0, b->base->shift, 2 * limbs);
-    memcpy(share, b->power, half * sizeof *share);
-    memset(share + half, 0, half * sizeof *share);
-    residue(b, share, share, y0);
-    b->kernels->multiply_add(b->scratch, y0, share, limbs, b->modulus->inverse, limbs, NULL, 0);
-    memcpy(shifted, y0, half * sizeof *shifted);
-    memcpy(y0, b->power, half * sizeof *y0);
-    memcpy(share, b->power + half, half * sizeof *share);
-    memset(share + half, 0, half * sizeof *share);
-    residue(b, share, share, b->power_inverse);
+static void multiply_residues(const struct builder *b, uint64_t *out, const uint64_t *left, const uint64_t *right) {
+    b->kernels->multiply_residues(b->modulus, b->scratch, out, left, right);
 }
 
-/* rows[i] for the `count` <= lanes digits whose bases are the lanes of b->bases. */
+/*
+ * factor <- (y0, y'), y0 < n. y' = floor(y0 floor(R^2 / n) / R): y0 R^2 / n is lowered by less than y0 < R, hence its
+ * R-th part by less than 1, and then rounded down; so y' is floor(y0 R / n) or 1 less.
+ */
+static void make_factor(const struct builder *b, uint64_t *factor, const uint64_t *y0) {
+    const size_t limbs = b->modulus->limbs;
+
+    b->kernels->multiply_add(b->scratch, b->wide, y0, limbs, b->base->shift, limbs + 2, NULL, 0);
+    memcpy(factor, y0, b->half * sizeof *factor);
+    memcpy(factor + b->half, b->wide + b->half, b->half * sizeof *factor);
+}
+
+/* The bases of `count` rows, of which `running` is the first's, to their lanes; other lanes are 0. */
+static void open_rows(const struct builder *b, size_t count, unsigned window_bits) {
+    const size_t limbs = b->modulus->limbs, lanes = b->kernels->lanes, half = b->half;
+    uint64_t *bases = b->state, *one = b->wide;
+
+    memset(bases, 0, 2 * half * sizeof *bases);
+    memset(b->step_inverse, 0, half * sizeof *bases);
+    for (size_t lane = 0; lane < count; lane++) {
+        for (size_t j = 0; j < 2 * limbs; j++)
+            bases[j * lanes + lane] = b->running[j * lanes];
+        for (size_t j = 0; j < limbs; j++)
+            b->step_inverse[j * lanes + lane] = b->running_inverse[j * lanes];
+        for (unsigned i = 0; i < window_bits; i++) {
+            b->kernels->square(b->modulus, b->scratch, b->running, b->running);
+            multiply_residues(b, b->running_inverse, b->running_inverse, b->running_inverse);
+        }
+    }
+    memset(one, 0, 2 * half * sizeof *one);
+    for (size_t lane = 0; lane < lanes; lane++)
+        one[lane] = 1;
+    b->kernels->multiply(b->modulus, b->scratch, bases, bases, one);
+    dcsfl_nadic_canonicalise(b->kernels, b->modulus, bases);
+    make_factor(b, b->step, bases);
+    memset(b->step + 2 * half, 0, half * sizeof *b->step);
+    multiply_residues(b, b->step_share, bases + half, b->step_inverse);
+    dcsfl_limbs_subtract_once(b->kernels, b->modulus, b->step_share);
+}
+
+/* b^entry <- b^(entry + 1). */
+static void next_entry(const struct builder *b) {
+    b->kernels->advance(b->modulus, b->scratch, b->state, b->step);
+    dcsfl_nadic_reduce_low(b->kernels, b->modulus, b->state);
+    add_residue(b, b->share, b->step_share);
+    multiply_residues(b, b->inverse, b->inverse, b->step_inverse);
+}
+
+/* rows[i] for the first `count` lanes. */
 static void fill_rows(const struct builder *b, uint8_t *rows, size_t count, unsigned window_bits) {
-    const size_t limbs = b->modulus->limbs, factor_words = 3 * b->words / 2;
+    const size_t limbs = b->modulus->limbs, half = b->half;
     const size_t row_bytes = dcsfl_fixed_base_row_bytes(b->kernels, limbs, window_bits);
 
-    memset(b->power, 0, b->words * sizeof *b->power);
+    memset(b->state, 0, 3 * half * sizeof *b->state);
     for (size_t lane = 0; lane < b->kernels->lanes; lane++)
-        b->power[lane] = 1;
-    dcsfl_limbs_spread(b->kernels, b->power_inverse, b->base->one, limbs);
-    memset(b->power_inverse + b->words / 2, 0, b->words / 2 * sizeof *b->power_inverse);
+        b->state[lane] = 1;
+    memset(b->share, 0, half * sizeof *b->share);
+    dcsfl_limbs_spread(b->kernels, b->inverse, b->base->one, limbs);
     for (size_t entry = 0; entry < (size_t)1 << window_bits; entry++) {
-        if (entry != 0) {
-            b->kernels->multiply(b->modulus, b->scratch, b->power, b->power, b->bases);
-            dcsfl_nadic_canonicalise(b->kernels, b->modulus, b->power);
-            residue(b, b->power_inverse, b->power_inverse, b->inverses);
-        }
-        make_factor(b, b->factors + entry % DCSFL_PUT_ENTRIES * factor_words);
+        uint64_t *factor = b->factors + entry % DCSFL_PUT_ENTRIES * 3 * half, *share = factor + 2 * half;
+        if (entry != 0)
+            next_entry(b);
+        /* x0 + w n = x0 (1 + (w / x0) n) mod n^2; w / x0 below 1.25 n, with the share below 2.25 n. */
+        make_factor(b, factor, b->state);
+        multiply_residues(b, share, b->state + half, b->inverse);
+        add_residue(b, share, b->share);
+        dcsfl_limbs_subtract_once(b->kernels, b->modulus, share);
         if ((entry + 1) % DCSFL_PUT_ENTRIES == 0)
             for (size_t lane = 0; lane < count; lane++)
                 b->kernels->put(rows + lane * row_bytes, 3 * limbs, window_bits, entry + 1 - DCSFL_PUT_ENTRIES,
@@ -75,41 +116,33 @@ static void fill_rows(const struct builder *b, uint8_t *rows, size_t count, unsi
 void dcsfl_fixed_base_build(const struct dcsfl_bigint_kernels *kernels, const struct dcsfl_modulus *modulus,
                             uint64_t *workspace, uint8_t *rows, size_t digits, unsigned window_bits,
                             const struct dcsfl_base *base) {
-    const size_t lanes = kernels->lanes, limbs = 2 * modulus->limbs, words = limbs * lanes;
+    const size_t lanes = kernels->lanes, limbs = modulus->limbs, half = limbs * lanes;
+    const size_t row_bytes = dcsfl_fixed_base_row_bytes(kernels, limbs, window_bits);
     const struct builder b = {
         .kernels = kernels,
         .modulus = modulus,
         .base = base,
-        .words = words,
+        .half = half,
         .running = workspace,
-        .running_inverse = workspace + words,
-        .bases = workspace + 2 * words,
-        .inverses = workspace + 3 * words,
-        .power = workspace + 4 * words,
-        .power_inverse = workspace + 5 * words,
-        .factors = workspace + 6 * words,
-        .scratch = workspace + DCSFL_BUILD_ELEMENTS * words,
+        .running_inverse = workspace + 2 * half,
+        .step = workspace + 3 * half,
+        .step_share = workspace + 6 * half,
+        .step_inverse = workspace + 7 * half,
+        .state = workspace + 8 * half,
+        .share = workspace + 11 * half,
+        .inverse = workspace + 12 * half,
+        .wide = workspace + 13 * half, /* [2 * L + 2], at most 3 * L */
+        .factors = workspace + 16 * half,
+        .scratch = workspace + 2 * DCSFL_BUILD_ELEMENTS * half,
     };
 
     DCSFL_VERIFY(window_bits >= DCSFL_MIN_WINDOW_BITS && window_bits <= DCSFL_MAX_WINDOW_BITS);
-    dcsfl_limbs_spread(kernels, b.running, base->base, limbs);
+    dcsfl_limbs_spread(kernels, b.running, base->base, 2 * limbs);
     dcsfl_limbs_spread(kernels, b.running_inverse, base->inverse, limbs);
     for (size_t first = 0; first < digits; first += lanes) {
         const size_t count = digits - first < lanes ? digits - first : lanes;
-        dcsfl_limbs_spread(kernels, b.bases, base->one, limbs);
-        dcsfl_limbs_spread(kernels, b.inverses, base->one, limbs);
-        for (size_t lane = 0; lane < count; lane++) {
-            for (size_t j = 0; j < limbs; j++) {
-                b.bases[j * lanes + lane] = b.running[j * lanes];
-                b.inverses[j * lanes + lane] = b.running_inverse[j * lanes];
-            }
-            for (unsigned i = 0; i < window_bits; i++) {
-                kernels->square(modulus, b.scratch, b.running, b.running);
-                residue(&b, b.running_inverse, b.running_inverse, b.running_inverse);
-            }
-        }
-        fill_rows(&b, rows + first * dcsfl_fixed_base_row_bytes(kernels, modulus->limbs, window_bits), count,
-                  window_bits);
+        open_rows(&b, count, window_bits);
+        fill_rows(&b, rows + first * row_bytes, count, window_bits);
     }
 }
 

@@ -30,14 +30,14 @@ static inline size_t dcsfl_state_words(const struct dcsfl_bigint_kernels *kernel
 }
 
 /* Elements of workspace that dcsfl_fixed_base_build takes beside scratch. */
-#define DCSFL_BUILD_ELEMENTS (6 + 2 * DCSFL_PUT_ENTRIES)
+#define DCSFL_BUILD_ELEMENTS (8 + 3 * DCSFL_PUT_ENTRIES / 2)
 
-/* Elements mod n^2, one lane of each, [2 * L]. */
+/* What a table is made from, one lane of each. */
 struct dcsfl_base {
-    const uint64_t *base;    /* base * R */
-    const uint64_t *inverse; /* (R / base mod n, 0) */
-    const uint64_t *one;     /* R */
-    const uint64_t *shift;   /* R^2 */
+    const uint64_t *base;    /* [2 * L] base * R mod n^2, an element */
+    const uint64_t *inverse; /* [L] R / base mod n */
+    const uint64_t *one;     /* [L] R mod n */
+    const uint64_t *shift;   /* [L + 2] floor(R^2 / n) */
 };
 
 /* Fill `rows` for `digits` digits. */

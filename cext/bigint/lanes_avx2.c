@@ -105,12 +105,18 @@ static inline vector quotient(vector column, operand inverse) {
 static void multiply(const struct dcsfl_modulus *modulus, uint64_t *scratch, uint64_t *out, const uint64_t *left,
                      const uint64_t *right) {
     for (size_t half = 0; half < LANES; half += VECTOR_LANES)
-        multiply_vectors(modulus, scratch, out + half, left + half, right + half, 0);
+        multiply_vectors(modulus, scratch, out + half, left + half, right + half, PRODUCT);
 }
 
 static void square(const struct dcsfl_modulus *modulus, uint64_t *scratch, uint64_t *out, const uint64_t *factor) {
     for (size_t half = 0; half < LANES; half += VECTOR_LANES)
-        multiply_vectors(modulus, scratch, out + half, factor + half, factor + half, 1);
+        multiply_vectors(modulus, scratch, out + half, factor + half, factor + half, SQUARE);
+}
+
+static void multiply_residues(const struct dcsfl_modulus *modulus, uint64_t *scratch, uint64_t *out,
+                              const uint64_t *left, const uint64_t *right) {
+    for (size_t half = 0; half < LANES; half += VECTOR_LANES)
+        multiply_vectors(modulus, scratch, out + half, left + half, right + half, RESIDUE);
 }
 
 static void advance(const struct dcsfl_modulus *modulus, uint64_t *scratch, uint64_t *state, const uint64_t *factor) {
@@ -248,5 +254,5 @@ static void scan(uint64_t *out, const uint64_t *table, size_t words, size_t entr
 }
 
 const struct dcsfl_bigint_kernels dcsfl_bigint_avx2 = {
-    LIMB_BITS, LANES, PICKS, ENTRY_BYTES, 1600, multiply, square, advance, multiply_add, put, pick, scan,
+    LIMB_BITS, LANES, PICKS, ENTRY_BYTES, 1600, multiply, square, multiply_residues, advance, multiply_add, put, pick, scan,
 };

@@ -71,11 +71,16 @@ static inline vector quotient(vector column, operand inverse) {
 
 static void multiply(const struct dcsfl_modulus *modulus, uint64_t *scratch, uint64_t *out, const uint64_t *left,
                      const uint64_t *right) {
-    multiply_vectors(modulus, scratch, out, left, right, 0);
+    multiply_vectors(modulus, scratch, out, left, right, PRODUCT);
 }
 
 static void square(const struct dcsfl_modulus *modulus, uint64_t *scratch, uint64_t *out, const uint64_t *factor) {
-    multiply_vectors(modulus, scratch, out, factor, factor, 1);
+    multiply_vectors(modulus, scratch, out, factor, factor, SQUARE);
+}
+
+static void multiply_residues(const struct dcsfl_modulus *modulus, uint64_t *scratch, uint64_t *out,
+                              const uint64_t *left, const uint64_t *right) {
+    multiply_vectors(modulus, scratch, out, left, right, RESIDUE);
 }
 
 /* --- tables: per limb all entries, so that vpermi2q serves 8 lanes from 16 of them ------------------------------- */
@@ -152,5 +157,6 @@ static void scan(uint64_t *out, const uint64_t *table, size_t words, size_t entr
 }
 
 const struct dcsfl_bigint_kernels dcsfl_bigint_avx512ifma = {
-    LIMB_BITS, LANES, LANES, sizeof(uint64_t), 900, multiply, square, advance_vectors, multiply_add_vectors, put, pick, scan,
+    LIMB_BITS, LANES, LANES, sizeof(uint64_t), 900, multiply, square, multiply_residues, advance_vectors, multiply_add_vectors,
+    put, pick, scan,
 };

@@ -146,14 +146,17 @@ static inline void store_tile(limb *out, const sum *sums, sum *carry, ptrdiff_t 
     *carry = sum_add(*carry, sums[TILE]);
 }
 
-/* out <- x * y / R: left1 NULL for a square, where the high half is x0 * (2 x1). */
+/*
+ * out <- x * y / R: left1 NULL for a square, where the high half is x0 * (2 x1); right1 NULL too for residues, which have
+ * no high half.
+ */
 static void multiply_by(const struct dcsfl_modulus *modulus, uint64_t *scratch, uint64_t *out, const limb *left,
                         const limb *left1, const limb *right0, const limb *right1) {
     const size_t limbs = modulus->limbs;
     limb *z = limbs_in(scratch), *first = z + 2 * limbs, *second = first + limbs, *spare = second + limbs;
     const limb *n = padded_constant(spare, modulus->n, limbs);
     const limb *y0 = padded_copy(spare + PADDED(limbs), right0, limbs);
-    const limb *y1 = padded_copy(spare + 2 * PADDED(limbs), right1, limbs);
+    const limb *y1 = right1 == NULL ? NULL : padded_copy(spare + 2 * PADDED(limbs), right1, limbs);
     const limb inverse = limb_set(modulus->inverse[0]);
     struct reduction low = {n, inverse, first, sum_zero()}, high = {n, inverse, second, sum_zero()};
 
@@ -164,12 +167,16 @@ static void multiply_by(const struct dcsfl_modulus *modulus, uint64_t *scratch, 
         clear_tile(high_sums);
         add_columns(sums, left, y0, limbs, k);
         add_tile(sums, first, n, k, 0, k < 0 ? 0 : k);
-        add_columns(high_sums, left, y1, limbs, k);
-        if (left1 != NULL)
-            add_columns(high_sums, left1, y0, limbs, k);
-        add_tile(high_sums, second, n, k, 0, k < 0 ? 0 : k);
+        if (y1 != NULL) {
+            add_columns(high_sums, left, y1, limbs, k);
+            if (left1 != NULL)
+                add_columns(high_sums, left1, y0, limbs, k);
+            add_tile(high_sums, second, n, k, 0, k < 0 ? 0 : k);
+        }
         for (ptrdiff_t t = k < 0 ? -k : 0; t < TILE; t++) {
             clear_column(&low, sums, k, t);
+            if (y1 == NULL)
+                continue;
             high_sums[t] = sum_add(high_sums[t], sum_from(limb_add(limb_set(modulus->lift[k + t]),
                                                                    limb_complement(first[k + t]))));
             clear_column(&high, high_sums, k, t);
@@ -183,14 +190,16 @@ static void multiply_by(const struct dcsfl_modulus *modulus, uint64_t *scratch, 
         clear_tile(high_sums);
         add_columns(sums, left, y0, limbs, k);
         add_columns(sums, first, n, limbs, k);
+        store_tile(z - limbs, sums, &low.carry, k, 2 * (ptrdiff_t)limbs);
+        if (y1 == NULL)
+            continue;
         add_columns(high_sums, left, y1, limbs, k);
         if (left1 != NULL)
             add_columns(high_sums, left1, y0, limbs, k);
         add_columns(high_sums, second, n, limbs, k);
-        store_tile(z - limbs, sums, &low.carry, k, 2 * (ptrdiff_t)limbs);
         store_tile(z, high_sums, &high.carry, k, 2 * (ptrdiff_t)limbs);
     }
-    memcpy(out, z, 2 * limbs * sizeof *z);
+    memcpy(out, z, (y1 == NULL ? 1 : 2) * limbs * sizeof *z);
 }
 
 static void multiply(const struct dcsfl_modulus *modulus, uint64_t *scratch, uint64_t *out, const uint64_t *left,
@@ -213,6 +222,11 @@ static void square(const struct dcsfl_modulus *modulus, uint64_t *scratch, uint6
         carry = sum_carry(carry);
     }
     multiply_by(modulus, scratch, out, limbs_of(factor), NULL, limbs_of(factor), doubled);
+}
+
+static void multiply_residues(const struct dcsfl_modulus *modulus, uint64_t *scratch, uint64_t *out,
+                              const uint64_t *left, const uint64_t *right) {
+    multiply_by(modulus, scratch, out, limbs_of(left), NULL, limbs_of(right), NULL);
 }
 
 /* --- fixed factors ------------------------------------------------------------------------------------------------ */

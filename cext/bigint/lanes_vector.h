@@ -138,7 +138,23 @@ static inline __attribute__((always_inline)) void clear_corner(vector *low, vect
     }
 }
 
-/* What a product is made from: the right factor and n as operands, and the columns of z0 and z1. */
+/* The same for a residue's one sum. */
+static inline __attribute__((always_inline)) void clear_residue_corner(vector *low, operand *quotients, const operand *n,
+                                                                       const size_t rows, operand inverse) {
+    vector columns[2 * BLOCK];
+
+#pragma GCC unroll 16
+    for (size_t k = 0; k < 2 * rows; k++)
+        columns[k] = low[k];
+#pragma GCC unroll 8
+    for (size_t k = 0; k < rows; k++)
+        (void)clear_column(columns, n, k, rows, inverse, &quotients[k]);
+#pragma GCC unroll 8
+    for (size_t k = rows; k < 2 * rows; k++)
+        low[k] = columns[k];
+}
+
+/* What a product is made from: the right factor and n as operands, and the columns of z0 and z1; high NULL: no z1. */
 struct product {
     size_t limbs;
     const struct dcsfl_modulus *modulus;
@@ -158,6 +174,11 @@ static inline __attribute__((always_inline)) void multiply_block(const struct pr
     for (size_t s = 0; s < rows; s++)
         a[s] = operand_from(vector_load(left0 + (first + s) * LANES));
     add_rows(p->low + first, a, rows, p->right0, limbs);
+    if (p->high == NULL) {
+        clear_residue_corner(p->low + first, a, p->n, rows, p->inverse);
+        add_rows(p->low + first + rows, a, rows, p->n + rows, limbs - rows);
+        return;
+    }
     add_rows(p->high + first, a, rows, p->right1, limbs);
     if (left1 != NULL) {
 #pragma GCC unroll 8
@@ -221,12 +242,14 @@ static void load_operands(operand *operands, const uint64_t *limbs, size_t count
     }
 }
 
+enum product_kind { PRODUCT, SQUARE, RESIDUE };
+
 static void multiply_vectors(const struct dcsfl_modulus *modulus, uint64_t *scratch, uint64_t *out,
-                             const uint64_t *left, const uint64_t *right, int is_square) {
+                             const uint64_t *left, const uint64_t *right, enum product_kind kind) {
     const size_t limbs = modulus->limbs;
     operand *n = (operand *)(void *)scratch, *right0 = n + limbs, *right1 = right0 + limbs;
-    vector *low = (vector *)(void *)(right1 + limbs), *high = low + 2 * limbs;
-    const uint64_t *left1 = is_square ? NULL : left + limbs * LANES;
+    vector *low = (vector *)(void *)(right1 + limbs), *high = kind == RESIDUE ? NULL : low + 2 * limbs;
+    const uint64_t *left1 = kind == PRODUCT ? left + limbs * LANES : NULL;
     const struct product p = {limbs, modulus, operand_from(vector_set(modulus->inverse[0])), n, right0, right1, low, high};
     size_t first = 0;
 
@@ -234,14 +257,17 @@ static void multiply_vectors(const struct dcsfl_modulus *modulus, uint64_t *scra
     for (size_t j = 0; j < limbs; j++)
         n[j] = operand_from(vector_set(modulus->n[j]));
     load_operands(right0, right, limbs, 0);
-    load_operands(right1, right + limbs * LANES, limbs, is_square);
     start_columns(low, limbs, limbs, 2);
-    start_columns(high, limbs, limbs, is_square ? 2 : 3);
+    if (high != NULL) {
+        load_operands(right1, right + limbs * LANES, limbs, kind == SQUARE);
+        start_columns(high, limbs, limbs, kind == SQUARE ? 2 : 3);
+    }
     for (; limbs - first >= BLOCK; first += BLOCK)
         multiply_block(&p, first, BLOCK, left, left1);
     multiply_rest(&p, first, limbs - first, left, left1);
     carry_out(out, low + limbs, limbs);
-    carry_out(out + limbs * LANES, high + limbs, limbs);
+    if (high != NULL)
+        carry_out(out + limbs * LANES, high + limbs, limbs);
 }
 
 /* One block of the rows of a product, from the row's columns of weight L - 2 on (high) or up to L - 1 (low). */

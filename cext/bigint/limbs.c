@@ -103,8 +103,8 @@ void dcsfl_limbs_subtract_once(const struct dcsfl_bigint_kernels *kernels, const
     subtract(kernels, modulus, number, at_least);
 }
 
-void dcsfl_nadic_canonicalise(const struct dcsfl_bigint_kernels *kernels, const struct dcsfl_modulus *modulus,
-                              uint64_t *element) {
+void dcsfl_nadic_reduce_low(const struct dcsfl_bigint_kernels *kernels, const struct dcsfl_modulus *modulus,
+                            uint64_t *element) {
     const uint64_t mask = (UINT64_C(1) << kernels->limb_bits) - 1;
     uint64_t *high = element + modulus->limbs * kernels->lanes;
     uint64_t carry[DCSFL_BIGINT_MAX_LANES];
@@ -118,7 +118,12 @@ void dcsfl_nadic_canonicalise(const struct dcsfl_bigint_kernels *kernels, const 
             high[j * kernels->lanes + lane] = limb & mask;
             carry[lane] = limb >> kernels->limb_bits;
         }
-    dcsfl_limbs_subtract_once(kernels, modulus, high);
+}
+
+void dcsfl_nadic_canonicalise(const struct dcsfl_bigint_kernels *kernels, const struct dcsfl_modulus *modulus,
+                              uint64_t *element) {
+    dcsfl_nadic_reduce_low(kernels, modulus, element);
+    dcsfl_limbs_subtract_once(kernels, modulus, element + modulus->limbs * kernels->lanes);
 }
 
 void dcsfl_limbs_spread(const struct dcsfl_bigint_kernels *kernels, uint64_t *out, const uint64_t *constant,

@@ -26,6 +26,10 @@ void dcsfl_limbs_carry(const struct dcsfl_bigint_kernels *kernels, uint64_t *num
 void dcsfl_nadic_canonicalise(const struct dcsfl_bigint_kernels *kernels, const struct dcsfl_modulus *modulus,
                               uint64_t *element);
 
+/* x0 into [0, n) from x0 < 2n, x1 one more where it was not there. */
+void dcsfl_nadic_reduce_low(const struct dcsfl_bigint_kernels *kernels, const struct dcsfl_modulus *modulus,
+                            uint64_t *element);
+
 /* number[L] -= n in the lanes where it is n or more. */
 void dcsfl_limbs_subtract_once(const struct dcsfl_bigint_kernels *kernels, const struct dcsfl_modulus *modulus,
                                uint64_t *number);

@@ -62,6 +62,35 @@ static void check_products(const struct context *c) {
     free(left);
 }
 
+static void check_residues(const struct context *c) {
+    const size_t limbs = c->modulus.limbs, lanes = c->kernels->lanes;
+    const struct number four = small_number(4);
+    uint64_t *left = allocate(limbs * lanes), *right = allocate(limbs * lanes), *out = allocate(limbs * lanes);
+
+    for (size_t turn = 0; turn < (lanes == 1 ? 14 : 3); turn++) {
+        for (size_t lane = 0; lane < lanes; lane++) {
+            const size_t which = turn * lanes + lane;
+            const struct number x = edge_below(c, 16, which), y = edge_below(c, 16, which / 2 + 4);
+            put_lane(c, left, &x, limbs, lane);
+            put_lane(c, right, &y, limbs, lane);
+        }
+        c->kernels->multiply_residues(&c->modulus, c->scratch, out, left, right);
+        for (size_t lane = 0; lane < lanes; lane++) {
+            const struct number x = lane_of(c, left, limbs, lane), y = lane_of(c, right, limbs, lane);
+            const struct number z = lane_of(c, out, limbs, lane), expected = multiply_modulo(&x, &y, &c->n);
+            const struct number got = multiply_modulo(&z, &c->r, &c->n), scaled = multiply(&z, &four);
+            expect(c, compare(&got, &expected) == 0, "a product of residues agrees with the oracle", lane);
+            expect(c, below(c, &scaled, 5, 0), "a product of residues is in its range", lane);
+        }
+        c->kernels->multiply_residues(&c->modulus, c->scratch, left, left, right);
+        expect(c, memcmp(left, out, limbs * lanes * sizeof *out) == 0, "a product of residues writes over a factor",
+               turn);
+    }
+    free(out);
+    free(right);
+    free(left);
+}
+
 static void check_advance(const struct context *c) {
     const size_t limbs = c->modulus.limbs, lanes = c->kernels->lanes, part = limbs * lanes;
     uint64_t *state = allocate(3 * part), *factor = allocate(3 * part), *before = allocate(3 * part);
@@ -217,6 +246,7 @@ static void check_canonical(const struct context *c) {
 static void check_modulus(struct context *c, const struct number *n) {
     open_modulus(c, n);
     check_products(c);
+    check_residues(c);
     check_advance(c);
     check_canonical(c);
     check_bytes(c);

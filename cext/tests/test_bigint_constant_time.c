@@ -64,8 +64,8 @@ static void run(const struct dcsfl_bigint_kernels *kernels) {
          constants(2 * prime_limbs)},
     };
     const struct dcsfl_fixed_base table = table_of(kernels, limbs), prime_table = table_of(kernels, prime_limbs);
-    const struct dcsfl_base base = {constants(2 * prime_limbs), constants(2 * prime_limbs), constants(2 * prime_limbs),
-                                    constants(2 * prime_limbs)};
+    const struct dcsfl_base base = {constants(2 * prime_limbs), constants(prime_limbs), constants(prime_limbs),
+                                    constants(prime_limbs + 2)};
     uint64_t *workspace = (uint64_t *)secret(dcsfl_paillier_workspace_words(kernels, MODULUS_BITS) * sizeof(uint64_t));
 
     make_secret(words, sizeof words);

@@ -54,9 +54,9 @@ static void check_fixed_base(const struct context *c, unsigned window_bits) {
     const struct number one = small_number(1), two = small_number(2), r = modulo(&c->r, &c->square);
     const size_t row_bytes = dcsfl_fixed_base_row_bytes(kernels, limbs, window_bits);
     uint64_t *workspace = allocate(DCSFL_BUILD_ELEMENTS * words + dcsfl_scratch_words(kernels, limbs));
-    uint64_t *rows = allocate(digits * row_bytes / sizeof *rows), *constants = allocate(8 * limbs);
+    uint64_t *rows = allocate(digits * row_bytes / sizeof *rows), *constants = allocate(5 * limbs + 2);
     uint64_t *states = allocate(groups * dcsfl_state_words(kernels, limbs));
-    const struct dcsfl_base base = {constants, constants + 2 * limbs, constants + 4 * limbs, constants + 6 * limbs};
+    const struct dcsfl_base base = {constants, constants + 2 * limbs, constants + 3 * limbs, constants + 4 * limbs};
     const struct dcsfl_fixed_base table = {digits, window_bits, (const uint8_t *)rows};
     struct number half = add(&c->n, &one), rest, a;
     uint8_t *exponents = malloc(3 * count);
@@ -69,10 +69,12 @@ static void check_fixed_base(const struct context *c, unsigned window_bits) {
     a = multiply_modulo(&two, &r, &c->square);
     put_element(c, constants, &a);
     a = multiply_modulo(&half, &r, &c->n);
-    put_element(c, constants + 2 * limbs, &a);
-    put_element(c, constants + 4 * limbs, &r);
-    a = multiply_modulo(&r, &r, &c->square);
-    put_element(c, constants + 6 * limbs, &a);
+    to_limbs(&a, constants + 2 * limbs, limbs, 1, kernels->limb_bits);
+    a = modulo(&r, &c->n);
+    to_limbs(&a, constants + 3 * limbs, limbs, 1, kernels->limb_bits);
+    a = multiply(&c->r, &c->r);
+    a = divide(&a, &c->n, &rest);
+    to_limbs(&a, constants + 4 * limbs, limbs + 2, 1, kernels->limb_bits);
     dcsfl_fixed_base_build(kernels, &c->modulus, workspace, (uint8_t *)rows, digits, window_bits, &base);
     dcsfl_fixed_base_power(kernels, &c->modulus, workspace, states, &table, exponents, 3, count);
     for (size_t i = 0; i < count; i++) {

@@ -24,7 +24,7 @@ from he_core.schemes.paillier import PaillierPublicKey, PaillierSecretKey
 
 EXPECTED_BATCHES = 8  # a key encrypts at least this many batches of one size: rounds in a run
 MIN_WINDOW_BITS, MAX_WINDOW_BITS = 4, 8  # 8 bits at 3,072: a table of 47 MB mod n^2, 2 x 24 MB mod p^2 and q^2
-ENTRY_PRODUCTS = 7  # making a table entry takes as long as so many products by one
+ENTRY_PRODUCTS = 3  # making a table entry takes as long as so many products by one
 TABLE_ALIGNMENT = 64
 LANES = 32  # rows that kernels take at once, at most
 Rows = NDArray[np.uint8]
@@ -87,6 +87,16 @@ class _Modulus:
         r = 1 << (self.shape.limb_bits * self.limbs)
         numbers = (self.n, self.n + 1 - r % self.n, r - self.n, pow(-self.n, -1, r))
         return [limb for number in numbers for limb in self.shape.limbs_of(number, self.limbs)]
+
+    def table_constants(self) -> list[int]:
+        """R mod n; floor(R^2 / n)."""
+        r = 1 << (self.shape.limb_bits * self.limbs)
+        return self.shape.limbs_of(r % self.n, self.limbs) + self.shape.limbs_of(r**2 // self.n, self.limbs + 2)
+
+    def table_base(self, base: int) -> list[int]:
+        """base R mod n^2; R / base mod n."""
+        r = 1 << (self.shape.limb_bits * self.limbs)
+        return self.element(base * r) + self.shape.limbs_of(pow(base, -1, self.n) * r % self.n, self.limbs)
 
     def powers(self, count: int) -> list[int]:
         return [limb for exponent in range(1, count + 1) for limb in self.element(self.power_of_r(exponent))]
@@ -222,9 +232,8 @@ class NativePaillierArithmetic:
             if held is None or held[0] < wanted:
                 digits = -(-key.randomiser_bits // wanted)
                 table = _aligned(digits, (3 * modulus.limbs * modulus.shape.entry_bytes) << wanted)
-                r = modulus.power_of_r(1)
-                base = _array(modulus.element(key.h * r) + modulus.residue(pow(key.h, -1, modulus.n) * r))
-                constants = _array(modulus.constants() + modulus.powers(2))
+                constants = _array(modulus.constants() + modulus.table_constants())
+                base = _array(modulus.table_base(key.h))
                 self._native.paillier_table(table, constants, base, key.modulus_bits, wanted, target=self._target)
                 held = self._tables[key.key_id, name] = (wanted, table)
             return held

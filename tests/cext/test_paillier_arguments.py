@@ -66,8 +66,8 @@ def decryption() -> dict[str, object]:
 def building() -> dict[str, object]:
     return {
         "out": table(LIMBS),
-        "constants": constants(8 * LIMBS),
-        "base": constants(4 * LIMBS),
+        "constants": constants(6 * LIMBS + 2),
+        "base": constants(3 * LIMBS),
         "modulus_bits": BITS,
         "window_bits": WINDOW,
     }
