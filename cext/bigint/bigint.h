@@ -29,10 +29,11 @@
  *   q2 = the same of w                            r2 = w y0 - q2 n
  * x y = x0 y0 (1 + (s + v) n) + w y0 n = r (1 + (s + v) n) + (r2 + q) n mod n^2, so
  *   x0 <- r < 1.01 n        w <- r2 + q + n < 4 n        s <- s + v
- * x0 y' / R is at most x0 y0 / n, and less by 2 x0 / R at most, 2^-9 as x0, w < 4 n. What products of limbs add up to below the weight R / B is
- * left out, B = 2^limb_bits, which takes off or adds less than 2 L / B, and where it may add, as much is taken off so
- * that q is never too large. Where q* = x0 y0 / n < 0.01, q may so become -1, that is R - 1 mod R: that leaves r right mod R, and
- * the n in w keeps it positive. q* - q < 1.01 gives the bound on r; q <= x0 y0 / n < x0 that on w.
+ * x0 y' / R is at most x0 y0 / n, and less by 2 x0 / R at most, which is below 2^-9 as x0, w < 4 n. What products of limbs
+ * add up to below the weight R / B is left out, B = 2^limb_bits, which takes off or adds less than 2 L / B, and where it
+ * may add, as much is taken off so that q is never too large. Where q* = x0 y0 / n < 0.01, q may so become -1, that is
+ * R - 1 mod R: that leaves r right mod R, and the n in w keeps it positive. q* - q < 1.01 gives the bound on r;
+ * q <= x0 y0 / n < x0 that on w.
  * (The quotient from a precomputed floor is Shoup's trick, as in NTL; s keeps apart what is linear.)
  *
  * Everything here is constant time in the numbers, the moduli and the digits; sizes are public.

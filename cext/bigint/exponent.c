@@ -40,8 +40,8 @@ static void multiply_residues(const struct builder *b, uint64_t *out, const uint
 }
 
 /*
- * factor <- (y0, y'), y0 < n. y' = floor(y0 floor(R^2 / n) / R): y0 R^2 / n is lowered by less than y0 < R, hence its
- * R-th part by less than 1, and then rounded down; so y' is floor(y0 R / n) or 1 less.
+ * factor <- (y0, y') for y0 < n, y' = floor(y0 floor(R^2 / n) / R). The inner floor takes less than 1 off R^2 / n, so less
+ * than y0 / R < 1 off y0 R / n, and the outer one less than 1: floor(y0 R / n) or 1 less.
  */
 static void make_factor(const struct builder *b, uint64_t *factor, const uint64_t *y0) {
     const size_t limbs = b->modulus->limbs;

@@ -254,5 +254,6 @@ static void scan(uint64_t *out, const uint64_t *table, size_t words, size_t entr
 }
 
 const struct dcsfl_bigint_kernels dcsfl_bigint_avx2 = {
-    LIMB_BITS, LANES, PICKS, ENTRY_BYTES, 1600, multiply, square, multiply_residues, advance, multiply_add, put, pick, scan,
+    LIMB_BITS, LANES, PICKS, ENTRY_BYTES, 1600, multiply, square, multiply_residues, advance, multiply_add,
+    put, pick, scan,
 };

@@ -162,7 +162,8 @@ static void scan(uint64_t *out, const uint64_t *table, size_t words, size_t entr
 }
 
 const struct dcsfl_bigint_kernels dcsfl_bigint_sse2 = {
-    LIMB_BITS, LANES, PICKS, sizeof(uint32_t), 210, multiply, square, multiply_residues, advance, multiply_add, put, pick, scan,
+    LIMB_BITS, LANES, PICKS, sizeof(uint32_t), 210, multiply, square, multiply_residues, advance, multiply_add,
+    put, pick, scan,
 };
 
 #endif

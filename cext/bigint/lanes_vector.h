@@ -36,21 +36,29 @@ static inline __attribute__((always_inline)) void accumulate(vector *low, vector
 #endif
 }
 
-/* How many pairs (i, j) with i < a and j < b have i + j = k. */
-static inline uint64_t pairs(size_t k, size_t a, size_t b) {
-    size_t count = k + 1;
-
-    if (k + 1 >= a + b)
-        return 0;
-    count = count < a ? count : a;
-    count = count < b ? count : b;
-    return count < a + b - 1 - k ? count : a + b - 1 - k;
-}
-
-/* columns[0 .. a + b) <- starts for `products` products of a by b limbs. */
+/*
+ * columns[0 .. a + b) <- starts for `products` products of a by b limbs: the pairs of a column are one more than those
+ * of the one before it, as many and then one less.
+ */
 static void start_columns(vector *columns, size_t a, size_t b, uint64_t products) {
-    for (size_t k = 0; k < a + b; k++)
-        columns[k] = column_start(products * pairs(k, a, b), k == 0 ? 0 : products * pairs(k - 1, a, b), k == 0);
+    const size_t least = a < b ? a : b, most = a < b ? b : a;
+    const vector step = vector_sub(column_start(products, products, 0), column_start(0, 0, 0));
+    vector start = column_start(2 * products, products, 0);
+    size_t k = 1;
+
+    columns[0] = column_start(products, 0, 1);
+    for (; k < least; k++) {
+        columns[k] = start;
+        start = vector_add(start, step);
+    }
+    start = column_start(products * least, products * least, 0);
+    for (; k < most; k++)
+        columns[k] = start;
+    start = column_start(products * (least - 1), products * least, 0);
+    for (; k < a + b; k++) {
+        columns[k] = start;
+        start = vector_sub(start, step);
+    }
 }
 
 /*
@@ -328,10 +336,14 @@ static void add_low_half(vector *columns, const uint64_t *left, const operand *r
 static void high_quotient(vector *columns, uint64_t *quotients, const uint64_t *left, const operand *right,
                           size_t limbs) {
     const size_t first = limbs - 1;
+    const vector step = vector_sub(column_start(1, 1, 0), column_start(0, 0, 0));
+    vector start = column_start(limbs - 1, limbs, 0);
 
-    for (size_t k = first; k < 2 * limbs; k++)
-        columns[k] = column_start(pairs(k, limbs, limbs), pairs(k - 1, limbs, limbs), k == first);
-    columns[first] = vector_sub(columns[first], vector_set(GUARD));
+    columns[first] = vector_sub(column_start(limbs, limbs - 1, 1), vector_set(GUARD));
+    for (size_t k = limbs; k < 2 * limbs; k++) {
+        columns[k] = start;
+        start = vector_sub(start, step);
+    }
     add_high_half(columns, left, right, limbs);
     columns[limbs] = vector_add(columns[limbs], vector_carry(columns[first]));
     carry_out(quotients, columns + limbs, limbs);
@@ -353,8 +365,8 @@ static void advance_vectors(const struct dcsfl_modulus *modulus, uint64_t *scrat
     load_operands(shifted, factor + limbs * LANES, limbs, 0);
     high_quotient(columns, quotient0, state, shifted, limbs);
     high_quotient(columns1, quotient1, w, shifted, limbs);
+    start_columns(columns, limbs, limbs, 2);
     for (size_t k = 0; k < limbs; k++) {
-        columns[k] = column_start(2 * (k + 1), 2 * k, k == 0);
         columns1[k] = vector_add(vector_add(columns[k], vector_load(quotient0 + k * LANES)),
                                  vector_set(modulus->n[k]));
     }

@@ -130,5 +130,6 @@ static void pick(uint64_t *out, const uint8_t *row, size_t limbs, unsigned windo
 }
 
 const struct dcsfl_bigint_kernels dcsfl_bigint_words = {
-    LIMB_BITS, 1, PICKS, sizeof(uint64_t), 200, multiply, square, multiply_residues, advance, multiply_add, put, pick, scan,
+    LIMB_BITS, 1, PICKS, sizeof(uint64_t), 200, multiply, square, multiply_residues, advance, multiply_add,
+    put, pick, scan,
 };

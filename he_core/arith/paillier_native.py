@@ -23,7 +23,7 @@ from he_core.packing import Words
 from he_core.schemes.paillier import PaillierPublicKey, PaillierSecretKey
 
 EXPECTED_BATCHES = 8  # a key encrypts at least this many batches of one size: rounds in a run
-MIN_WINDOW_BITS, MAX_WINDOW_BITS = 4, 8  # 8 bits at 3,072: a table of 47 MB mod n^2, 2 x 24 MB mod p^2 and q^2
+MIN_WINDOW_BITS, MAX_WINDOW_BITS = 4, 8  # 8 bits at 3,072: a table of 63 MB mod n^2, 2 x 32 MB mod p^2 and q^2
 ENTRY_PRODUCTS = 3  # making a table entry takes as long as so many products by one
 TABLE_ALIGNMENT = 64
 LANES = 32  # rows that kernels take at once, at most
