@@ -146,22 +146,6 @@ static inline __attribute__((always_inline)) void clear_corner(vector *low, vect
     }
 }
 
-/* The same for a residue's one sum. */
-static inline __attribute__((always_inline)) void clear_residue_corner(vector *low, operand *quotients, const operand *n,
-                                                                       const size_t rows, operand inverse) {
-    vector columns[2 * BLOCK];
-
-#pragma GCC unroll 16
-    for (size_t k = 0; k < 2 * rows; k++)
-        columns[k] = low[k];
-#pragma GCC unroll 8
-    for (size_t k = 0; k < rows; k++)
-        (void)clear_column(columns, n, k, rows, inverse, &quotients[k]);
-#pragma GCC unroll 8
-    for (size_t k = rows; k < 2 * rows; k++)
-        low[k] = columns[k];
-}
-
 /* What a product is made from: the right factor and n as operands, and the columns of z0 and z1; high NULL: no z1. */
 struct product {
     size_t limbs;
@@ -183,7 +167,9 @@ static inline __attribute__((always_inline)) void multiply_block(const struct pr
         a[s] = operand_from(vector_load(left0 + (first + s) * LANES));
     add_rows(p->low + first, a, rows, p->right0, limbs);
     if (p->high == NULL) {
-        clear_residue_corner(p->low + first, a, p->n, rows, p->inverse);
+#pragma GCC unroll 8
+        for (size_t k = 0; k < rows; k++)
+            (void)clear_column(p->low + first, p->n, k, rows, p->inverse, &a[k]);
         add_rows(p->low + first + rows, a, rows, p->n + rows, limbs - rows);
         return;
     }
