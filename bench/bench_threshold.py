@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any, cast
 
 import numpy as np
@@ -49,7 +50,9 @@ def group(request: pytest.FixtureRequest) -> tuple[Scheme, list[Any]]:
 
 @pytest.mark.parametrize("count", COUNTS)
 @pytest.mark.parametrize("step", ["encrypt", "add", "part", "decrypt"])
-def test_steps_of_a_round(benchmark: Any, group: tuple[Scheme, list[Any]], count: int, step: str) -> None:
+def test_steps_of_a_round(
+    group: tuple[Scheme, list[Any]], repeat: Callable[..., Any], record: Callable[..., None], count: int, step: str
+) -> None:
     scheme, keys = group
     codec = Codec(bits=16, k_max=8, lengths=(count,), limits=(1.0,))
     update = np.random.default_rng(1).uniform(-1, 1, count).astype(np.float32)
@@ -63,27 +66,28 @@ def test_steps_of_a_round(benchmark: Any, group: tuple[Scheme, list[Any]], count
     total = aggregator.result()
     parts: list[bytes] = []
     if isinstance(scheme, ThresholdScheme):
-        holders = range(THRESHOLD)
-        parts = [_part(scheme, keys[j], total, codec, holders) for j in holders]
-        benchmark.extra_info["part_bytes"] = len(parts[0])
+        parts = [_part(scheme, keys[j], total, codec) for j in range(THRESHOLD)]
     elif step == "part":
         pytest.skip("a shared key decrypts alone")
-    benchmark.extra_info["contribution_bytes"] = len(frames[0])
     decryptor = Decryptor(scheme, keys[0])
+    sent = len(frames[0])
     if step == "encrypt":
-        made = benchmark(encryptor.encrypt, update, codec, round=0, client=0)
-        assert len(made) == len(frames[0])
+        assert len(repeat(lambda: encryptor.encrypt(update, codec, round=0, client=0))) == sent
     elif step == "add":
         parsed = [scheme.parse(keys[0].public, frame.parse(each).payload, codec.shape) for each in frames[:2]]
-        benchmark(scheme.add, keys[0].public, parsed[0], parsed[1])
+        repeat(lambda: scheme.add(keys[0].public, parsed[0], parsed[1]))
     elif step == "part":
-        assert len(benchmark(_part, scheme, keys[0], total, codec, range(THRESHOLD))) == len(parts[0])
+        sent = len(repeat(lambda: _part(scheme, keys[0], total, codec)))
+        assert sent == len(parts[0])
     else:
-        mean = benchmark(decryptor.decrypt, total, codec, round=0, partials=parts)
+        mean = repeat(lambda: decryptor.decrypt(total, codec, round=0, partials=parts))
         np.testing.assert_allclose(mean, update, atol=2e-5)
+    held = f"{THRESHOLD} of {CLIENTS}" if parts else "a shared key"
+    who = f"{scheme.name}, {scheme.backend}, {held}"
+    record(count, group="threshold", who=who, what=step, bytes=sent, bits=codec.bits, clients=CLIENTS)
 
 
-def _part(scheme: Scheme, key: Any, total: bytes, codec: Codec, holders: range) -> bytes:
+def _part(scheme: Scheme, key: Any, total: bytes, codec: Codec) -> bytes:
     """By a new holder each time: one that has answered a round gives the same bytes again."""
     holder = ShareHolder(scheme, key)
-    return holder.partial(total, codec, round=0, holders=holders, participants=ENTRIES)
+    return holder.partial(total, codec, round=0, holders=range(THRESHOLD), participants=ENTRIES)

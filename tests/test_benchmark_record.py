@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,16 @@ def test_a_benchmark_that_took_itself_apart_gives_a_row_for_each_part() -> None:
 def test_times_taken_by_another_process_are_those_of_the_row() -> None:
     (row,) = resultfile.rows_of(peer(5.0, seconds=[1.0, 2.0, 4.0]), "avx2")
     assert (row["least_s"], row["median_s"], row["most_s"], row["repetitions"]) == (1.0, 2.0, 4.0, 3)
+
+
+def test_every_benchmark_of_the_full_version_asks_for_the_record_that_its_row_is_made_from() -> None:
+    files = {name for part in run.parts(run.FULL, ["avx2"]) for name in part.files}
+    for name in sorted(files):
+        tree = ast.parse((Path(run.__file__).parent / name).read_text(encoding="utf-8"))
+        for function in tree.body:
+            if isinstance(function, ast.FunctionDef) and function.name.startswith("test_"):
+                asked = {argument.arg for argument in function.args.args}
+                assert asked & {"record", "put"}, f"{name}: {function.name}"  # bench_stages.py's put() is a record
 
 
 def test_a_peers_row_names_no_target_of_our_kernels() -> None:
