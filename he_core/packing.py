@@ -64,12 +64,10 @@ class Fields:
         return codec.quantise(update, weight, noise)
 
     def pack(self, numbers: NDArray) -> Words:
-        return np.ascontiguousarray(numbers, "<u4").view(np.uint8).reshape(-1, self.word_bytes)
+        return _one_a_word(numbers, "<u4")
 
     def unpack(self, words: Words, value_count: int) -> NDArray[np.uint32]:
-        if words.shape != (value_count, self.word_bytes):
-            raise ValueCountError(value_count, len(words), "words")
-        return np.ascontiguousarray(words).reshape(-1).view("<u4")
+        return _from_words(words, value_count, "<u4")
 
     def dequantise(self, codec: Codec, sums: NDArray, addends: int, total_weight: int) -> NDArray[np.float32]:
         return codec.dequantise(sums, addends, total_weight)
@@ -110,12 +108,10 @@ class Reals:
         return codec.scale(update, weight), 0
 
     def pack(self, numbers: NDArray) -> Words:
-        return np.ascontiguousarray(numbers, "<f4").view(np.uint8).reshape(-1, self.word_bytes)
+        return _one_a_word(numbers, "<f4")
 
     def unpack(self, words: Words, value_count: int) -> NDArray[np.float32]:
-        if words.shape != (value_count, self.word_bytes):
-            raise ValueCountError(value_count, len(words), "words")
-        return np.ascontiguousarray(words).reshape(-1).view("<f4")
+        return _from_words(words, value_count, "<f4")
 
     def dequantise(self, codec: Codec, sums: NDArray, addends: int, total_weight: int) -> NDArray[np.float32]:
         return codec.unscale(sums, addends, total_weight)
@@ -136,12 +132,21 @@ class BoundedReals:
         return codec.normalise(update, weight)
 
     def pack(self, numbers: NDArray) -> Words:
-        return np.ascontiguousarray(numbers, "<f8").view(np.uint8).reshape(-1, self.word_bytes)
+        return _one_a_word(numbers, "<f8")
 
     def unpack(self, words: Words, value_count: int) -> NDArray[np.float64]:
-        if words.shape != (value_count, self.word_bytes):
-            raise ValueCountError(value_count, len(words), "words")
-        return np.ascontiguousarray(words).reshape(-1).view("<f8")
+        return _from_words(words, value_count, "<f8")
 
     def dequantise(self, codec: Codec, sums: NDArray, addends: int, total_weight: int) -> NDArray[np.float32]:
         return codec.denormalise(sums, addends, total_weight)
+
+
+def _one_a_word(numbers: NDArray, dtype: str) -> Words:
+    return np.ascontiguousarray(numbers, dtype).view(np.uint8).reshape(-1, np.dtype(dtype).itemsize)
+
+
+def _from_words(words: Words, value_count: int, dtype: str) -> NDArray:
+    """The inverse. Raises ValueCountError."""
+    if words.shape != (value_count, np.dtype(dtype).itemsize):
+        raise ValueCountError(value_count, len(words), "words")
+    return np.ascontiguousarray(words).reshape(-1).view(dtype)
