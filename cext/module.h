@@ -50,6 +50,9 @@ void dcsfl_py_rings_free(struct dcsfl_py_rings *rings);
 /* The tables of a degree, made at its first use; NULL with ValueError set if there are none. */
 const struct dcsfl_ring *dcsfl_py_ring(PyObject *module, Py_ssize_t degree);
 
+/* 0, or ValueError and -1 unless field_bits is in [1, 32]. */
+int dcsfl_py_check_field_bits(Py_ssize_t field_bits);
+
 /* ValueError unless both are at least 0 and together at most 44; otherwise fills *scale. */
 int dcsfl_py_parse_scale(struct dcsfl_ring_scale *scale, Py_ssize_t plaintext_bits, Py_ssize_t dropped_bits);
 

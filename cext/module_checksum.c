@@ -36,8 +36,8 @@ static PyObject *checksum(PyObject *module, PyObject *args, PyObject *kwargs) {
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOn|$z:checksum", names, &point_object, &fields_object,
                                      &field_bits, &target_name))
         return NULL;
-    if (field_bits < 1 || field_bits > 32)
-        return PyErr_Format(PyExc_ValueError, "field_bits=%zd is outside [1, 32]", field_bits);
+    if (dcsfl_py_check_field_bits(field_bits) < 0)
+        return NULL;
     target = dcsfl_py_target(module, target_name);
     if (target == NULL || open_arrays(&point, &fields, point_object, fields_object) < 0)
         return NULL;

@@ -5,13 +5,18 @@
 
 #include "pack/pack.h"
 
+int dcsfl_py_check_field_bits(Py_ssize_t field_bits) {
+    if (field_bits >= 1 && field_bits <= 32)
+        return 0;
+    PyErr_Format(PyExc_ValueError, "field_bits=%zd is outside [1, 32]", field_bits);
+    return -1;
+}
+
 /* ValueError unless the layout is valid; otherwise fills *layout. */
 static int parse_layout(struct dcsfl_pack_layout *layout, Py_ssize_t field_bits, Py_ssize_t fields_per_word,
                         Py_ssize_t word_bytes) {
-    if (field_bits < 1 || field_bits > 32) {
-        PyErr_Format(PyExc_ValueError, "field_bits=%zd is outside [1, 32]", field_bits);
+    if (dcsfl_py_check_field_bits(field_bits) < 0)
         return -1;
-    }
     if (fields_per_word < 1) {
         PyErr_Format(PyExc_ValueError, "fields_per_word=%zd is below 1", fields_per_word);
         return -1;

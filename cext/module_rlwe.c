@@ -19,10 +19,8 @@ static int parse_layout(struct dcsfl_rlwe_layout *layout, int field_bits, int fi
                         int dropped_bits) {
     struct dcsfl_ring_scale scale;
 
-    if (field_bits < 1 || field_bits > 32) {
-        PyErr_Format(PyExc_ValueError, "field_bits=%d is outside [1, 32]", field_bits);
+    if (dcsfl_py_check_field_bits(field_bits) < 0)
         return -1;
-    }
     if (fields_per_coefficient < 1 || fields_per_coefficient > 44 / field_bits) {
         PyErr_Format(PyExc_ValueError, "fields_per_coefficient=%d is outside [1, %d], for fields of %d bits",
                      fields_per_coefficient, 44 / field_bits, field_bits);
