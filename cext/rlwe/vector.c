@@ -41,6 +41,18 @@ static size_t taken(size_t count, size_t done, size_t room) {
     return count - done < room ? count - done : room;
 }
 
+/*
+ * space->mask <- the polynomial at `done` times the factor; returns 0 if it holds a value of q or more, for which it is
+ * searched afterwards, when it is in the cache.
+ */
+static int make_mask(const struct dcsfl_target *target, const struct dcsfl_rlwe_masks *masks, struct workspace *space,
+                     size_t done) {
+    const uint64_t *polynomial = masks->polynomials + done;
+
+    target->ring->multiply(masks->ring, space->mask, polynomial, &space->factor);
+    return target->ring->are_below(polynomial, dcsfl_ring_degree(masks->ring), DCSFL_Q);
+}
+
 int dcsfl_rlwe_encrypt(const struct dcsfl_target *target, const struct dcsfl_rlwe_masks *masks,
                        const struct dcsfl_rlwe_layout *layout, const struct dcsfl_stream *errors, uint8_t *out,
                        const uint32_t *fields, size_t count) {
@@ -58,8 +70,7 @@ int dcsfl_rlwe_encrypt(const struct dcsfl_target *target, const struct dcsfl_rlw
     for (size_t done = 0; done < coefficients; done += degree, fields += fields_at_once, stream.index++) {
         const size_t take = taken(coefficients, done, degree);
         const size_t take_fields = taken(count, done * layout->words.fields_per_word, fields_at_once);
-        target->ring->multiply(masks->ring, space->mask, masks->polynomials + done, &space->factor);
-        if (!target->ring->are_below(masks->polynomials + done, degree, DCSFL_Q)) { /* in the cache by now */
+        if (!make_mask(target, masks, space, done)) {
             found |= DCSFL_RLWE_BAD_POLYNOMIALS;
             break;
         }
@@ -88,8 +99,7 @@ int dcsfl_rlwe_decrypt(const struct dcsfl_target *target, const struct dcsfl_rlw
     for (size_t done = 0; done < coefficients; done += degree, out += fields_at_once) {
         const size_t take = taken(coefficients, done, degree);
         const size_t take_fields = taken(count, done * layout->words.fields_per_word, fields_at_once);
-        target->ring->multiply(masks->ring, space->mask, masks->polynomials + done, &space->factor);
-        if (!target->ring->are_below(masks->polynomials + done, degree, DCSFL_Q)) {
+        if (!make_mask(target, masks, space, done)) {
             found = DCSFL_RLWE_BAD_POLYNOMIALS;
             break;
         }
