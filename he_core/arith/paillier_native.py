@@ -71,8 +71,9 @@ class _Modulus:
     def square(self) -> int:
         return self.n * self.n
 
-    def power_of_r(self, exponent: int) -> int:
-        return pow(1 << (self.shape.limb_bits * self.limbs), exponent, self.square)
+    @cached_property
+    def r(self) -> int:
+        return 1 << (self.shape.limb_bits * self.limbs)
 
     def element(self, number: int) -> list[int]:
         """number mod n^2 as the pair (x0, x1), limb by limb."""
@@ -84,22 +85,22 @@ class _Modulus:
 
     def constants(self) -> list[int]:
         """n; n + 1 - (R mod n); R - n; -1/n mod R."""
-        r = 1 << (self.shape.limb_bits * self.limbs)
-        numbers = (self.n, self.n + 1 - r % self.n, r - self.n, pow(-self.n, -1, r))
+        numbers = (self.n, self.n + 1 - self.r % self.n, self.r - self.n, pow(-self.n, -1, self.r))
         return [limb for number in numbers for limb in self.shape.limbs_of(number, self.limbs)]
 
     def table_constants(self) -> list[int]:
         """R mod n; floor(R^2 / n)."""
-        r = 1 << (self.shape.limb_bits * self.limbs)
-        return self.shape.limbs_of(r % self.n, self.limbs) + self.shape.limbs_of(r**2 // self.n, self.limbs + 2)
+        return self.shape.limbs_of(self.r % self.n, self.limbs) + self.shape.limbs_of(
+            self.r**2 // self.n, self.limbs + 2
+        )
 
     def table_base(self, base: int) -> list[int]:
         """base R mod n^2; R / base mod n."""
-        r = 1 << (self.shape.limb_bits * self.limbs)
-        return self.element(base * r) + self.shape.limbs_of(pow(base, -1, self.n) * r % self.n, self.limbs)
+        inverse = pow(base, -1, self.n) * self.r % self.n
+        return self.element(base * self.r) + self.shape.limbs_of(inverse, self.limbs)
 
     def powers(self, count: int) -> list[int]:
-        return [limb for exponent in range(1, count + 1) for limb in self.element(self.power_of_r(exponent))]
+        return [limb for exponent in range(1, count + 1) for limb in self.element(pow(self.r, exponent, self.square))]
 
 
 @dataclass(frozen=True)
@@ -258,7 +259,7 @@ def _secret_constants(key: PaillierSecretKey, shape: _Shape) -> _Secret:
     """What cext/bigint/paillier.h names in its structs, in their order."""
     p, q, n = key.p, key.q, key.public.n
     of_p, of_q = (_Modulus(shape, prime, shape.prime_limbs) for prime in (p, q))
-    r = 1 << (shape.limb_bits * shape.prime_limbs)
+    r = of_p.r  # as of_q.r
 
     def prime(own: _Modulus, other: int, scale: int) -> Constants:
         message = own.residue(other * r) + own.residue(other * r * r)
