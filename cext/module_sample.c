@@ -175,7 +175,7 @@ static PyObject *sample_gaussian(PyObject *module, PyObject *args, PyObject *kwa
 
 PyDoc_STRVAR(map_gaussian_doc,
              "map_gaussian(out, stream, width, *, target=None)\n--\n\n"
-             "Map stream, uint8[9 * n], to out, int8[n], n a multiple of 64: what sample_gaussian does with the\n"
+             "Map stream, uint8[6 * n], to out, int8[n], n a multiple of 64: what sample_gaussian does with the\n"
              "bytes of its stream.\n\n"
              "Raises as chacha20 does.");
 

@@ -2,7 +2,7 @@
 
 #include "../wipe.h"
 
-/* A multiple of 16, so that pieces are whole batches of every target's ChaCha20: 9 KiB, in first-level cache. */
+/* A multiple of 16, so that pieces are whole batches of every target's ChaCha20: 6 KiB, in first-level cache. */
 enum { PIECE_GROUPS = 16 };
 
 void dcsfl_sample_gaussian(const struct dcsfl_sample_kernels *kernels, const struct dcsfl_gaussian_table *table,

@@ -5,15 +5,16 @@
 #include "../verify.h"
 #include "sample.h"
 
-#define DCSFL_GAUSSIAN_SLICES 9
 #define DCSFL_GAUSSIAN_THRESHOLD_SLICES 8
+#define DCSFL_GAUSSIAN_OWN_SLICES 5 /* of a comparand, the most significant; the others are the group's */
 #define DCSFL_GAUSSIAN_COLUMN_MASK 0x3f
+#define DCSFL_GAUSSIAN_SHARED_BIT 6 /* of a column byte */
 #define DCSFL_GAUSSIAN_GROUP_BLOCKS (DCSFL_GAUSSIAN_GROUP_BYTES / DCSFL_CHACHA20_BLOCK_BYTES)
 #define DCSFL_GAUSSIAN_MOST_GROUPS ((UINT64_C(1) << 32) / DCSFL_GAUSSIAN_GROUP_BLOCKS) /* in one stream */
 
 /*
- * Draw out[0 .. 64 * groups) from `stream`, from its block 0 on, with a target's kernels. A group takes nine blocks
- * and groups follow each other: the samples are those of mapping blocks 0 .. 9 * groups - 1 at once.
+ * Draw out[0 .. 64 * groups) from `stream`, from its block 0 on, with a target's kernels. A group takes six blocks
+ * and groups follow each other: the samples are those of mapping blocks 0 .. 6 * groups - 1 at once.
  *   groups <= DCSFL_GAUSSIAN_MOST_GROUPS.
  * Constant time in the seed and the samples. The stream's bytes are wiped before it returns.
  */

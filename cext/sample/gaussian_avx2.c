@@ -45,11 +45,17 @@ static inline __m256i look_up(const struct slice *slice, const struct lookup *lo
                                            _mm256_shuffle_epi8(slice->part[3], lookup->index[3])));
 }
 
+/* The group's shared bits, of which the low 24 count. */
+static inline uint32_t shared_bits(const uint8_t *stream) {
+    return (uint32_t)_mm256_movemask_epi8(_mm256_slli_epi16(load256(stream), 7 - DCSFL_GAUSSIAN_SHARED_BIT));
+}
+
 /*
  * 32 samples from column bytes at `stream` and comparand bytes each DCSFL_GAUSSIAN_GROUP further on. `thresholds`
  * have their bytes' top bits flipped, so that signed comparisons, the only ones there are, order them.
  */
-static inline __m256i sample_32(const struct slice *alias, const struct slice *thresholds, const uint8_t *stream) {
+static inline __m256i sample_32(const struct slice *alias, const struct slice *thresholds, const uint8_t *stream,
+                                uint32_t shared) {
     const __m256i flip = _mm256_set1_epi8((char)0x80);
     const __m256i column_bytes = load256(stream);
     const __m256i columns = _mm256_and_si256(column_bytes, _mm256_set1_epi8(DCSFL_GAUSSIAN_COLUMN_MASK));
@@ -58,7 +64,11 @@ static inline __m256i sample_32(const struct slice *alias, const struct slice *t
     __m256i magnitude;
 
     for (int s = DCSFL_GAUSSIAN_THRESHOLD_SLICES - 1; s >= 0; s--) { /* from the least significant slice */
-        const __m256i comparand = _mm256_xor_si256(load256(stream + DCSFL_GAUSSIAN_GROUP * (s + 1)), flip);
+        const __m256i comparand_byte =
+            s < DCSFL_GAUSSIAN_OWN_SLICES
+                ? load256(stream + DCSFL_GAUSSIAN_GROUP * (s + 1))
+                : _mm256_set1_epi8((char)(shared >> 8 * (DCSFL_GAUSSIAN_THRESHOLD_SLICES - 1 - s)));
+        const __m256i comparand = _mm256_xor_si256(comparand_byte, flip);
         const __m256i threshold = look_up(&thresholds[s], &lookup);
         below = _mm256_or_si256(_mm256_cmpgt_epi8(threshold, comparand),
                                 _mm256_and_si256(_mm256_cmpeq_epi8(threshold, comparand), below));
@@ -80,8 +90,9 @@ void dcsfl_gaussian_avx2(const struct dcsfl_gaussian_table *table, int8_t *out, 
             thresholds[s].part[p] = _mm256_xor_si256(thresholds[s].part[p], _mm256_set1_epi8((char)0x80));
     }
     for (; groups > 0; groups--, stream += DCSFL_GAUSSIAN_GROUP_BYTES, out += DCSFL_GAUSSIAN_GROUP) {
-        const __m256i low = sample_32(&alias, thresholds, stream);
-        const __m256i high = sample_32(&alias, thresholds, stream + 32);
+        const uint32_t shared = shared_bits(stream);
+        const __m256i low = sample_32(&alias, thresholds, stream, shared);
+        const __m256i high = sample_32(&alias, thresholds, stream + 32, shared);
         _mm256_storeu_si256((__m256i *)(void *)out, low);
         _mm256_storeu_si256((__m256i *)(void *)(out + 32), high);
     }

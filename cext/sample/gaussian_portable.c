@@ -12,7 +12,8 @@
 enum {
     GROUP = DCSFL_GAUSSIAN_GROUP,
     LANES = 16, /* samples that are scanned for at once: their nine running results then fit the registers */
-    ENTRY_SLICES = DCSFL_GAUSSIAN_SLICES,
+    ENTRY_SLICES = 1 + DCSFL_GAUSSIAN_THRESHOLD_SLICES,
+    SHARED_SLICES = DCSFL_GAUSSIAN_THRESHOLD_SLICES - DCSFL_GAUSSIAN_OWN_SLICES,
 };
 
 /* A column's number, alias and threshold bytes, each once for every lane of the scan. */
@@ -65,10 +66,30 @@ static void look_up(uint8_t found[restrict ENTRY_SLICES][GROUP], const struct en
 
 /* What tells of a group's samples, in one place so that it can be wiped at once. */
 struct group {
+    uint32_t shared;
     uint8_t columns[GROUP];
+    uint8_t comparands[GROUP]; /* a byte of the shared bits for every sample */
     uint8_t found[ENTRY_SLICES][GROUP];
     uint8_t below[GROUP]; /* all ones: the comparand is below the threshold, in the slices seen so far */
 };
+
+/* below[l] <- whether the comparand is below the threshold, given `below` for the less significant slices. */
+static void compare(uint8_t *restrict below, const uint8_t *restrict comparands, const uint8_t *restrict thresholds) {
+    for (int l = 0; l < GROUP; l++) {
+        const uint8_t less = (uint8_t)-(comparands[l] < thresholds[l]);
+        const uint8_t equal = (uint8_t)-(comparands[l] == thresholds[l]);
+        below[l] = less | (equal & below[l]);
+    }
+}
+
+/* The group's shared bits, the low bits of all its comparands. */
+static uint32_t shared_bits(const uint8_t *stream) {
+    uint32_t shared = 0;
+
+    for (int i = 0; i < 8 * SHARED_SLICES; i++)
+        shared |= (uint32_t)(stream[i] >> DCSFL_GAUSSIAN_SHARED_BIT & 1) << i;
+    return shared;
+}
 
 /* out[0..GROUP) <- the samples of one group's stream. */
 static void sample_group(struct group *restrict group, const struct entry entries[DCSFL_GAUSSIAN_COLUMNS],
@@ -81,12 +102,13 @@ static void sample_group(struct group *restrict group, const struct entry entrie
         columns[l] = stream[l] & DCSFL_GAUSSIAN_COLUMN_MASK;
     for (int l = 0; l < GROUP; l += LANES)
         look_up((uint8_t(*)[GROUP])(found[0] + l), entries, columns + l);
-    for (int s = DCSFL_GAUSSIAN_THRESHOLD_SLICES; s > 0; s--) /* from the least significant slice */
-        for (int l = 0; l < GROUP; l++) {
-            const uint8_t comparand = stream[GROUP * s + l], threshold = found[s][l];
-            const uint8_t less = (uint8_t)-(comparand < threshold), equal = (uint8_t)-(comparand == threshold);
-            below[l] = less | (equal & below[l]);
-        }
+    group->shared = shared_bits(stream);
+    for (int s = DCSFL_GAUSSIAN_THRESHOLD_SLICES; s > DCSFL_GAUSSIAN_OWN_SLICES; s--, group->shared >>= 8) {
+        memset(group->comparands, (uint8_t)group->shared, GROUP);
+        compare(below, group->comparands, found[s]);
+    }
+    for (int s = DCSFL_GAUSSIAN_OWN_SLICES; s > 0; s--)
+        compare(below, stream + GROUP * s, found[s]);
     for (int l = 0; l < GROUP; l++) {
         const uint8_t magnitude = found[0][l] ^ (below[l] & (found[0][l] ^ columns[l]));
         const uint8_t negative = (uint8_t)-(stream[l] >> 7);

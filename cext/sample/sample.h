@@ -31,14 +31,20 @@ typedef void dcsfl_chacha20_fn(uint8_t *out, size_t blocks, const struct dcsfl_s
 /*
  * Discrete Gaussians by Walker's alias method over magnitudes 0..63, with 64-bit thresholds.
  *
- * One sample takes 9 bytes: a column byte (bits 0..5 the column c, bit 7 the sign, bit 6 unused) and a 64-bit
- * comparand r, most significant byte first. Magnitude: c if r < threshold[c], else alias[c].
- * Samples are made in groups of 64 from 576 bytes of stream laid out in byte slices: slice 0 holds the 64
- * column bytes, slices 1..8 the comparands' bytes from the most to the least significant one. Sample l of
- * group g thus takes bytes stream[576 g + 64 s + l], s = 0..8.
+ * One sample takes a column c of 6 bits, a sign bit, and a 64-bit comparand r. Magnitude: c if r < threshold[c], else
+ * alias[c]. The 40 high bits of r are the sample's own; the 24 low ones are shared by the 64 samples of a group, and
+ * matter to a sample only where its own 40 are those of the threshold, with probability 2^-40 whatever c is. So
+ * unless that befalls two samples of a group, which it does with less than C(64, 2) 2^-80, samples are what
+ * comparands drawn apart would make them: sharing moves a sample by less than 2^-75 from independence (statistical
+ * distance), less than a hundredth of what the tables' rounding does, and spares a third of the stream.
+ *
+ * A group takes 384 bytes of stream, in byte slices: sample l of group g has the column byte stream[384 g + l] (bits
+ * 0..5 the column, bit 7 the sign, bit 6 a shared bit), and of its comparand the bytes stream[384 g + 64 s + l],
+ * s = 1..5, the most significant first. Bit 6 of column byte i of the group is bit i of the shared 24, i = 0..23; of the
+ * others it is unused.
  */
 #define DCSFL_GAUSSIAN_GROUP 64
-#define DCSFL_GAUSSIAN_GROUP_BYTES 576
+#define DCSFL_GAUSSIAN_GROUP_BYTES 384
 #define DCSFL_GAUSSIAN_COLUMNS 64
 
 struct dcsfl_gaussian_table {
@@ -51,7 +57,7 @@ extern const struct dcsfl_gaussian_table dcsfl_gaussian_narrow;
 extern const struct dcsfl_gaussian_table dcsfl_gaussian_wide;
 
 /*
- * Map stream[0 .. 576 * groups) to out[0 .. 64 * groups), each in [-63, 63]. No overlap; any alignment.
+ * Map stream[0 .. 384 * groups) to out[0 .. 64 * groups), each in [-63, 63]. No overlap; any alignment.
  * Constant time in the stream.
  */
 typedef void dcsfl_gaussian_fn(const struct dcsfl_gaussian_table *table, int8_t *out, size_t groups,

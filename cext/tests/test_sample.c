@@ -171,17 +171,26 @@ static int8_t oracle_gaussian(const struct dcsfl_gaussian_table *table, const ui
     uint64_t comparand = 0;
     int magnitude;
 
-    for (int s = 1; s <= 8; s++)
+    for (int s = 1; s <= 5; s++)
         comparand = comparand << 8 | group[64 * s + lane];
+    for (int i = 23; i >= 0; i--)
+        comparand = comparand << 1 | (group[i] >> 6 & 1);
     magnitude = comparand < threshold_of(table, column) ? column : table->alias[column];
     return (int8_t)(group[lane] >= 128 ? -magnitude : magnitude);
 }
 
-/* Lane l gets the column byte and the comparand given. */
+/* Lane l gets the column byte and the comparand given, but for its 24 low bits. */
 static void put_sample(uint8_t *group, int lane, uint8_t column_byte, uint64_t comparand) {
     group[lane] = column_byte;
-    for (int s = 8; s >= 1; s--, comparand >>= 8)
+    comparand >>= 24;
+    for (int s = 5; s >= 1; s--, comparand >>= 8)
         group[64 * s + lane] = (uint8_t)comparand;
+}
+
+/* The comparands' 24 low bits, which all samples have in common, are those of the comparand given. */
+static void put_shared_bits(uint8_t *group, uint64_t comparand) {
+    for (int i = 0; i < 24; i++)
+        group[i] = (uint8_t)((group[i] & 0xbf) | (comparand >> i & 1) << 6);
 }
 
 static void check_mapping(const struct dcsfl_target *target, const struct dcsfl_gaussian_table *table,
@@ -193,27 +202,36 @@ static void check_mapping(const struct dcsfl_target *target, const struct dcsfl_
     memset(memory, 0xa5, 64 * groups + 1);
     target->sample->gaussian(table, made, groups, stream);
     for (size_t i = 0; i < 64 * groups; i++)
-        agrees &= made[i] == oracle_gaussian(table, stream + 576 * (i / 64), (int)(i % 64));
+        agrees &= made[i] == oracle_gaussian(table, stream + 384 * (i / 64), (int)(i % 64));
     expect(agrees, claim, target->name, groups);
     expect(memory[0] == 0xa5, "gaussian writes nothing before out", target->name, groups);
     free(memory);
 }
 
-/* Every column byte in every lane, with comparands on both sides of the threshold and one byte apart from it. */
+/*
+ * Every column and sign in every lane, with comparands on both sides of the threshold and one byte apart from it. The
+ * shared bits are right for one lane, another in every fourth group: over all groups, for every column.
+ */
 static void check_thresholds(const struct dcsfl_target *target, const struct dcsfl_gaussian_table *table) {
     enum { VARIANTS = 4 + 16 };
-    uint8_t *stream = allocate(576 * 256);
+    uint8_t *stream = allocate(384 * 256);
 
     for (unsigned variant = 0; variant < VARIANTS; variant++) {
-        for (unsigned byte = 0; byte < 256; byte++)
+        for (unsigned byte = 0; byte < 256; byte++) {
+            uint64_t shared = 0;
             for (int lane = 0; lane < 64; lane++) {
                 const uint8_t column_byte = (uint8_t)(byte + (unsigned)lane * 37);
                 const uint64_t threshold = threshold_of(table, column_byte % 64);
                 const uint64_t edges[4] = {threshold - 1, threshold, threshold + 1, 0};
                 const uint64_t one = UINT64_C(1) << (8 * (variant / 2 % 8)); /* in one slice, up or down */
                 const uint64_t apart = variant % 2 == 0 ? threshold + one : threshold - one;
-                put_sample(stream + 576 * byte, lane, column_byte, variant < 4 ? edges[variant] : apart);
+                const uint64_t comparand = variant < 4 ? edges[variant] : apart;
+                put_sample(stream + 384 * byte, lane, column_byte, comparand);
+                if (lane == (int)(byte / 4))
+                    shared = comparand;
             }
+            put_shared_bits(stream + 384 * byte, shared);
+        }
         check_mapping(target, table, stream, 256, "gaussian agrees with the oracle around the thresholds");
     }
     free(stream);
@@ -226,22 +244,22 @@ static void check_gaussian(const struct dcsfl_target *target, const struct dcsfl
 
     check_thresholds(target, table);
     for (size_t groups = 0; groups <= 9; groups++) {
-        uint8_t *memory = allocate(576 * groups + 1), *stream = memory + 1;
-        for (size_t i = 0; i < 576 * groups; i++)
+        uint8_t *memory = allocate(384 * groups + 1), *stream = memory + 1;
+        for (size_t i = 0; i < 384 * groups; i++)
             stream[i] = next_byte(&state);
         check_mapping(target, table, stream, groups, "gaussian agrees with the oracle");
         free(memory);
     }
     for (size_t d = 0; d < sizeof draws / sizeof draws[0]; d++) {
         const size_t groups = draws[d];
-        uint8_t *stream = allocate(576 * groups);
+        uint8_t *stream = allocate(384 * groups);
         int8_t *made = allocate(64 * groups);
         int agrees = 1;
 
-        oracle_chacha20(stream, 9 * groups, seed, 0);
+        oracle_chacha20(stream, 6 * groups, seed, 0);
         dcsfl_sample_gaussian(target->sample, table, made, groups, seed);
         for (size_t i = 0; i < 64 * groups; i++)
-            agrees &= made[i] == oracle_gaussian(table, stream + 576 * (i / 64), (int)(i % 64));
+            agrees &= made[i] == oracle_gaussian(table, stream + 384 * (i / 64), (int)(i % 64));
         expect(agrees, "samples are those of the stream's blocks in order", target->name, groups);
         free(made);
         free(stream);

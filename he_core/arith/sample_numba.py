@@ -20,9 +20,11 @@ from he_core.arith.gaussian_tables import gaussian_table
 _LANES = 32  # blocks made side by side: each step of ChaCha20 is a loop over them, which LLVM makes a vector
 _BLOCK_WORDS = 16
 _BATCH_WORDS = _LANES * _BLOCK_WORDS
-_GROUP = 64  # samples; they take 9 blocks of stream
-_GROUP_BYTES = 576
-_CHUNK_GROUPS = 32  # 288 blocks, a whole number of batches; their bytes stay in the first-level cache
+_GROUP = 64  # samples; they take 6 blocks of stream
+_GROUP_BLOCKS = 6
+_GROUP_BYTES = 64 * _GROUP_BLOCKS
+_SHARED_BITS = 24  # of a comparand, the lowest: a group has them in common
+_CHUNK_GROUPS = 32  # 192 blocks, a whole number of batches; their bytes stay in the first-level cache
 _Q = np.uint64((63 << 44) + 1)
 _LOW_50 = np.uint64((1 << 50) - 1)
 _COUNTER = 12  # the word of the state that numbers blocks
@@ -101,13 +103,18 @@ def _sample(
     groups = out.shape[0] // _GROUP
     for first in range(0, groups, _CHUNK_GROUPS):
         count = min(_CHUNK_GROUPS, groups - first)
-        _fill_words(words[: count * _GROUP_BYTES // 4], x, state, first * 9)
+        _fill_words(words[: count * _GROUP_BYTES // 4], x, state, first * _GROUP_BLOCKS)
         for group in range(count):
+            shared = _ZERO
+            for i in range(_SHARED_BITS):
+                bit = (np.uint64(stream[group * _GROUP_BYTES + i]) >> np.uint64(6)) & _ONE
+                shared |= bit << np.uint64(i)
             for i in range(_GROUP):
                 at = group * _GROUP_BYTES + i
                 comparand = _ZERO
-                for byte in range(1, 9):
+                for byte in range(1, 6):
                     comparand = (comparand << np.uint64(8)) | np.uint64(stream[at + _GROUP * byte])
+                comparand = (comparand << np.uint64(_SHARED_BITS)) | shared
                 drawn = np.uint64(stream[at])
                 column = drawn & np.uint64(63)
                 limit = _ZERO

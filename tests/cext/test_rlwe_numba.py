@@ -102,8 +102,9 @@ def test_a_comparand_next_to_its_threshold_falls_on_the_right_side(
     monkeypatch: pytest.MonkeyPatch, excess: int
 ) -> None:
     """Thresholds at the very comparands of this stream, one above and one below."""
-    stream = np.frombuffer(oracle.stream(SEED, 5, 6, 576), np.uint8).reshape(9, 64)
-    columns, comparands = stream[0] & 63, np.ascontiguousarray(stream[1:].T).view(">u8").ravel()
+    stream = np.frombuffer(oracle.stream(SEED, 5, 6, 384), np.uint8).reshape(6, 64)
+    columns, shared = stream[0] & 63, np.packbits(stream[0, :24] >> 6 & 1, bitorder="little")[::-1]
+    comparands = np.hstack([stream[1:].T, np.tile(shared, (64, 1))]).copy().view(">u8").ravel()
     threshold = np.full(64, 2**64 - 1, np.uint64)
     threshold[columns] = comparands + np.uint64(excess % 2**64)
     alias = np.roll(np.arange(64, dtype=np.uint8), 7)

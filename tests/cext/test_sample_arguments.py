@@ -40,7 +40,7 @@ def rows() -> np.ndarray:
 GOOD: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "chacha20": (bytes_out, (SEED, 1, 2, 3)),
     "sample_gaussian": (samples, (SEED, 1, 2, "wide")),
-    "map_gaussian": (samples, (bytes(9 * 128), "wide")),
+    "map_gaussian": (samples, (bytes(6 * 128), "wide")),
     "expand_uniform": (rows, (SEED, 1, 2)),
 }
 every_function = pytest.mark.parametrize("function", list(GOOD))
@@ -136,7 +136,7 @@ def test_samples_come_in_whole_groups() -> None:
     for count in (1, 63, 65):
         out = filled(count, dtype=np.int8)
         refuse("sample_gaussian", ValueError, f"out has {count} samples", out, SEED, 0, 0, "narrow")
-        refuse("map_gaussian", ValueError, f"out has {count} samples", out, bytes(9 * count), "narrow")
+        refuse("map_gaussian", ValueError, f"out has {count} samples", out, bytes(6 * count), "narrow")
 
 
 def test_a_width_is_one_of_two_names() -> None:
@@ -150,14 +150,14 @@ def test_a_width_is_one_of_two_names() -> None:
         0,
         "wider",
     )
-    refuse("map_gaussian", ValueError, "width='' is none", samples(), bytes(9 * 128), "")
+    refuse("map_gaussian", ValueError, "width='' is none", samples(), bytes(6 * 128), "")
     refuse("sample_gaussian", TypeError, "str", samples(), SEED, 0, 0, 1)
 
 
-def test_the_mapping_wants_nine_bytes_a_sample_apart_from_out() -> None:
-    refuse("map_gaussian", ValueError, "stream has 1151 bytes, expected 1152", samples(), bytes(1151), "wide")
-    refuse("map_gaussian", ValueError, "stream has 1153 bytes, expected 1152", samples(), bytes(1153), "wide")
-    block = filled(9 * 64)
+def test_the_mapping_wants_six_bytes_a_sample_apart_from_out() -> None:
+    refuse("map_gaussian", ValueError, "stream has 767 bytes, expected 768", samples(), bytes(767), "wide")
+    refuse("map_gaussian", ValueError, "stream has 769 bytes, expected 768", samples(), bytes(769), "wide")
+    block = filled(6 * 64)
     refuse("map_gaussian", ValueError, "out and stream share memory", block[-64:].view(np.int8), block, "wide")
 
 

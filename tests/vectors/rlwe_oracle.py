@@ -33,7 +33,7 @@ VARIANCES = {"narrow": Fraction(81, 4), "wide": Fraction(81, 2)}
 
 CONSTANTS = b"expand 32-byte k"
 GROUP = 64
-GROUP_BYTES = 576
+GROUP_BYTES = 384
 
 
 # ChaCha20
@@ -144,13 +144,14 @@ def ideal_magnitudes(variance: Fraction, bits: int = 400, most: int = 200) -> li
 
 
 def gaussian_samples(source: bytes, table: AliasTable) -> list[int]:
-    """The samples that source[576 g] makes, 64 g of them."""
+    """The samples that source[384 g] makes, 64 g of them."""
     samples = []
     for group in range(0, len(source), GROUP_BYTES):
-        slices = [source[group + GROUP * s : group + GROUP * (s + 1)] for s in range(9)]
-        for drawn, *comparand_bytes in zip(*slices, strict=True):
+        slices = [source[group + GROUP * s : group + GROUP * (s + 1)] for s in range(6)]
+        shared = sum(2**i for i in range(24) if source[group + i] // 64 % 2)
+        for drawn, *own in zip(*slices, strict=True):
             column = drawn % 64
-            below = int.from_bytes(comparand_bytes, "big") < table.threshold[column]
+            below = 2**24 * int.from_bytes(own, "big") + shared < table.threshold[column]
             magnitude = column if below else table.alias[column]
             samples.append(-magnitude if drawn >= 128 else magnitude)
     return samples
@@ -158,7 +159,7 @@ def gaussian_samples(source: bytes, table: AliasTable) -> list[int]:
 
 def sample_gaussian(seed: bytes, domain: int, index: int, count: int, table: AliasTable) -> list[int]:
     """`count` samples, a multiple of 64, of a stream."""
-    return gaussian_samples(stream(seed, domain, index, count * 9), table)
+    return gaussian_samples(stream(seed, domain, index, count * 6), table)
 
 
 def candidates(seed: bytes, domain: int, index: int) -> Iterator[int]:

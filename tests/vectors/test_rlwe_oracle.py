@@ -51,14 +51,18 @@ def test_a_stream_is_the_one_that_another_library_makes() -> None:
     assert oracle.stream(seed, 0x01020304, 0x1112131415161718, 200, 5) == expected
 
 
-def test_a_gaussian_sample_reads_its_column_its_sign_and_a_big_endian_comparand() -> None:
+@pytest.mark.parametrize(("shared", "at_equal"), [(0x060707, 3), (0x060708, 17), (0x060709, 17)])
+def test_a_gaussian_sample_reads_its_column_its_sign_and_a_comparand_of_own_and_shared_bits(
+    shared: int, at_equal: int
+) -> None:
     alias, threshold = list(range(64)), [0] * 64
     alias[3], threshold[3] = 17, 0x0102030405060708
-    below, equal = bytes([1, 2, 3, 4, 5, 6, 7, 7]), bytes([1, 2, 3, 4, 5, 6, 7, 8])
-    drawn = [(3, below), (3, equal), (3 | 128, below), (3 | 64 | 128, equal)] + [(63, bytes(8))] * 60
-    group = bytes(column for column, _ in drawn)
-    group += b"".join(bytes(comparand[s] for _, comparand in drawn) for s in range(8))
-    assert oracle.gaussian_samples(group, oracle.AliasTable(alias, threshold)) == [3, 17, -3, -17] + [63] * 60
+    below, equal, above = bytes([1, 2, 3, 4, 4]), bytes([1, 2, 3, 4, 5]), bytes([1, 2, 3, 4, 6])
+    drawn = [(3, below), (3, equal), (3, above), (3 | 128, below), (3 | 128, equal)] + [(63, bytes(5))] * 59
+    group = bytes(column | 64 * (i >= 24 or shared >> i & 1) for i, (column, _) in enumerate(drawn))
+    group += b"".join(bytes(own[s] for _, own in drawn) for s in range(5))
+    expected = [3, at_equal, 17, -3, -at_equal] + [63] * 59
+    assert oracle.gaussian_samples(group, oracle.AliasTable(alias, threshold)) == expected
 
 
 def test_uniform_residues_are_the_streams_words_without_those_of_q_or_more() -> None:
