@@ -2,6 +2,7 @@
 #include "module.h"
 
 #include "codec/codec.h"
+#include "wipe.h"
 
 /* How a vector is cut into segments, and the scale of each. */
 struct segments {
@@ -184,37 +185,47 @@ static int open_quantise(struct quantise_call *call, PyObject *module, PyObject 
     return -1;
 }
 
-static size_t count_non_finite(const struct quantise_call *call) {
-    const float *values = (const float *)call->values.buf;
-    size_t left = (size_t)call->values.shape[0], found = 0;
+/* What all parts' struct dcsfl_quantised come to, and where the first value that is not finite lies, or the count. */
+struct findings {
+    size_t saturated;
+    size_t non_finite;
+    size_t first_non_finite;
+};
 
-    for (size_t part; left > 0; values += part, left -= part) {
-        part = next_part(left);
-        found += call->kernels->count_non_finite(values, part);
-    }
-    return found;
-}
-
-static size_t quantise_segments(struct quantise_call *call) {
+static struct findings quantise_segments(struct quantise_call *call) {
     uint32_t *out = (uint32_t *)call->out.buf;
     const float *values = (const float *)call->values.buf;
     const double *noise = (const double *)call->noise.buf;
-    size_t saturated = 0;
+    struct findings found = {0, 0, (size_t)call->values.shape[0]};
 
     for (size_t s = 0; s < segment_count(&call->segments); s++) {
         size_t left = segment_length(&call->segments, s);
         call->quantiser.scale = segment_scale(&call->segments, s);
         for (size_t part; left > 0; out += part, values += part, left -= part) {
+            struct dcsfl_quantised of_part;
+
             part = next_part(left);
             if (noise == NULL) {
-                saturated += call->kernels->quantise(&call->quantiser, out, values, part);
+                of_part = call->kernels->quantise(&call->quantiser, out, values, part);
             } else {
-                saturated += call->kernels->quantise_noisy(&call->quantiser, out, values, noise, part);
+                of_part = call->kernels->quantise_noisy(&call->quantiser, out, values, noise, part);
                 noise += part;
             }
+            found.saturated += of_part.saturated;
+            found.non_finite |= of_part.non_finite;
         }
     }
-    return saturated;
+    return found;
+}
+
+/* Once something is not finite: `out` goes, as half of it means nothing, and the values are searched. */
+static struct findings refuse_values(struct quantise_call *call) {
+    const float *values = (const float *)call->values.buf;
+    const size_t count = (size_t)call->values.shape[0];
+    const struct findings found = {0, dcsfl_count_non_finite(values, count), dcsfl_first_non_finite(values, count)};
+
+    dcsfl_wipe(call->out.buf, (size_t)call->out.len);
+    return found;
 }
 
 PyDoc_STRVAR(quantise_doc,
@@ -224,26 +235,24 @@ PyDoc_STRVAR(quantise_doc,
              "scale a float64 in [2**-200, 2**124], clipped to [-max_code, max_code], plus offset. Ties go to\n"
              "even; with noise, float64[n], each in [0, 1], it is floor(value * scale + noise) instead.\n\n"
              "Returns (saturated, non_finite, first_non_finite): how many values were clipped, how many are NaN\n"
-             "or infinite, and the index of the first of these, or n. If there is one, nothing has been written.\n"
+             "or infinite, and the index of the first of these, or n. If there is one, out holds zeros.\n"
              "Raises BufferError for an array of the wrong type or layout; ValueError for a wrong size, code,\n"
              "scale or target, or if out shares memory with another array. Nothing has been written then.");
 
 static PyObject *quantise(PyObject *module, PyObject *args, PyObject *kwargs) {
     struct quantise_call call;
-    size_t saturated = 0, non_finite, first_non_finite;
+    struct findings found;
 
     if (open_quantise(&call, module, args, kwargs) < 0)
         return NULL;
-    first_non_finite = (size_t)call.values.shape[0];
     Py_BEGIN_ALLOW_THREADS
-    non_finite = count_non_finite(&call);
-    if (non_finite == 0)
-        saturated = quantise_segments(&call);
-    else
-        first_non_finite = dcsfl_first_non_finite((const float *)call.values.buf, first_non_finite);
+    found = quantise_segments(&call);
+    if (found.non_finite)
+        found = refuse_values(&call);
     Py_END_ALLOW_THREADS
     close_quantise(&call);
-    return Py_BuildValue("(nnn)", (Py_ssize_t)saturated, (Py_ssize_t)non_finite, (Py_ssize_t)first_non_finite);
+    return Py_BuildValue("(nnn)", (Py_ssize_t)found.saturated, (Py_ssize_t)found.non_finite,
+                         (Py_ssize_t)found.first_non_finite);
 }
 
 /* --- dequantise ---------------------------------------------------------------------------------- */

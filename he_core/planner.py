@@ -2,8 +2,8 @@
 
 Decryption of a sum is exact unless the noise of a coefficient reaches half the distance between two messages. What
 follows bounds that probability by sub-Gaussian tails and a union over coefficients; nothing in it is an estimate
-from experiments. q = 63 * 2^44 + 1, K clients, N the degree. The tails are those of ideal Gaussians; the samplers' end at 63
-and are otherwise within a stated distance of them (`cext/sample/sample.h`).
+from experiments. q = 63 * 2^44 + 1, K clients, N the degree. The tails are those of ideal Gaussians; the samplers'
+end at 63 and are otherwise within a stated distance of them (`cext/sample/sample.h`).
 
 *Values.* Client i sends floor(b_i / 2^d), b_i = a k_i + e_i + delta m_i + 2^(d-1) mod q, with delta * 2^p = q - 1.
 The sum minus the rounded mask a * sum(k_i) is delta * sum(m_i) plus:

@@ -20,9 +20,6 @@
 
 #define DCSFL_CODEC_MAX_COUNT ((size_t)1 << 28)
 
-/* How many of values[0..count) are NaN or infinite. */
-typedef uint32_t dcsfl_count_non_finite_fn(const float *values, size_t count);
-
 /*
  * 2^-200 <= scale <= 2^124: a subnormal value times scale is below 2^-2 and rounds to 0.
  * 1 <= max_code <= offset <= 2^24.
@@ -38,20 +35,25 @@ static inline int dcsfl_quantiser_is_valid(const struct dcsfl_quantiser *quantis
            quantiser->max_code <= quantiser->offset && quantiser->offset <= UINT32_C(1) << 24;
 }
 
+/* What was found of the values on the way, while they were at hand. */
+struct dcsfl_quantised {
+    uint32_t saturated;  /* how many rounded values were outside [-max_code, max_code] */
+    uint32_t non_finite; /* 0 if every value is finite, else 1: then `saturated` and `out` say nothing */
+};
+
 /*
  * out[i] = clip(round(values[i] * scale), -max_code, max_code) + offset for i < count, rounding ties to even.
- *   values     each finite.
- * Returns how many rounded values were outside [-max_code, max_code].
+ *   values     any; to be finite is asked of all, and what is found is returned.
  */
-typedef uint32_t dcsfl_quantise_fn(const struct dcsfl_quantiser *quantiser, uint32_t *out, const float *values,
-                                   size_t count);
+typedef struct dcsfl_quantised dcsfl_quantise_fn(const struct dcsfl_quantiser *quantiser, uint32_t *out,
+                                                 const float *values, size_t count);
 
 /*
  * The same with floor(values[i] * scale + noise[i]), the sum rounded to double before the floor.
  *   noise      each in [0, 1]; with other values `out` is still in range, and otherwise unspecified.
  */
-typedef uint32_t dcsfl_quantise_noisy_fn(const struct dcsfl_quantiser *quantiser, uint32_t *out, const float *values,
-                                         const double *noise, size_t count);
+typedef struct dcsfl_quantised dcsfl_quantise_noisy_fn(const struct dcsfl_quantiser *quantiser, uint32_t *out,
+                                                       const float *values, const double *noise, size_t count);
 
 /* 2^-200 <= scale <= 2^200. */
 struct dcsfl_dequantiser {
@@ -71,7 +73,6 @@ typedef void dcsfl_dequantise_fn(const struct dcsfl_dequantiser *dequantiser, fl
                                  size_t count);
 
 struct dcsfl_codec_kernels {
-    dcsfl_count_non_finite_fn *count_non_finite;
     dcsfl_quantise_fn *quantise;
     dcsfl_quantise_noisy_fn *quantise_noisy;
     dcsfl_dequantise_fn *dequantise;
@@ -80,6 +81,9 @@ struct dcsfl_codec_kernels {
 extern const struct dcsfl_codec_kernels dcsfl_codec_portable;
 extern const struct dcsfl_codec_kernels dcsfl_codec_avx2;       /* requires DCSFL_CPU_AVX2 */
 extern const struct dcsfl_codec_kernels dcsfl_codec_avx512ifma; /* requires DCSFL_CPU_AVX512_IFMA */
+
+/* How many of values[0..count), any number of them, are NaN or infinite. */
+size_t dcsfl_count_non_finite(const float *values, size_t count);
 
 /*
  * The index of the first of values[0..count) that is NaN or infinite, or count. Takes time in the index alone,

@@ -24,19 +24,6 @@ static uint32_t add_lanes(__m256i value) {
     return sum;
 }
 
-static uint32_t count_non_finite(const float *values, size_t count) {
-    const __m256i infinity = _mm256_set1_epi32((int32_t)DCSFL_FLOAT_INFINITY);
-    __m256i found = _mm256_setzero_si256();
-    const size_t vector_count = count & ~(size_t)7;
-
-    DCSFL_VERIFY(count <= DCSFL_CODEC_MAX_COUNT);
-    for (size_t i = 0; i < vector_count; i += 8) {
-        const __m256i exponents = _mm256_and_si256(load256(values + i), infinity);
-        found = _mm256_sub_epi32(found, _mm256_cmpeq_epi32(exponents, infinity));
-    }
-    return add_lanes(found) + dcsfl_codec_portable.count_non_finite(values + vector_count, count - vector_count);
-}
-
 /* --- quantise ------------------------------------------------------------------------------------ */
 
 /* struct dcsfl_quantise_step in every lane. */
@@ -48,6 +35,7 @@ struct lanes {
     __m256i lowest_field;
     __m256i sign;
     __m256i largest_subnormal;
+    __m256i largest_finite;
 };
 
 static struct lanes make_lanes(const struct dcsfl_quantise_step *step) {
@@ -59,6 +47,7 @@ static struct lanes make_lanes(const struct dcsfl_quantise_step *step) {
         .lowest_field = _mm256_set1_epi32((int32_t)step->lowest_field),
         .sign = _mm256_set1_epi32(INT32_MIN),
         .largest_subnormal = _mm256_set1_epi32((int32_t)DCSFL_FLOAT_SMALLEST_NORMAL - 1),
+        .largest_finite = _mm256_set1_epi32((int32_t)DCSFL_FLOAT_INFINITY - 1),
     };
     return lanes;
 }
@@ -86,48 +75,63 @@ static inline __m256i store_clipped(const struct lanes *lanes, uint32_t *out, __
     return _mm256_cmpeq_epi32(clipped, above_lowest);
 }
 
-static uint32_t quantise(const struct dcsfl_quantiser *quantiser, uint32_t *out, const float *values, size_t count) {
+/* What is found of `count` values, given the largest magnitude of each lane and how many in each were in range. */
+static struct dcsfl_quantised gather(const struct lanes *lanes, size_t count, __m256i largest, __m256i in_range) {
+    const __m256i non_finite = _mm256_cmpgt_epi32(largest, lanes->largest_finite);
+    const struct dcsfl_quantised found = {
+        .saturated = (uint32_t)count - add_lanes(in_range),
+        .non_finite = !_mm256_testz_si256(non_finite, non_finite),
+    };
+    return found;
+}
+
+static struct dcsfl_quantised quantise(const struct dcsfl_quantiser *quantiser, uint32_t *out, const float *values,
+                                       size_t count) {
     const struct dcsfl_quantise_step step = dcsfl_make_quantise_step(quantiser);
     const struct lanes lanes = make_lanes(&step);
     const size_t vector_count = count & ~(size_t)7;
-    __m256i in_range = _mm256_setzero_si256();
-    uint32_t saturated = 0;
+    __m256i largest = _mm256_setzero_si256(), in_range = _mm256_setzero_si256();
+    struct dcsfl_quantised found;
 
     dcsfl_quantise_verify(quantiser, out, values, count);
     for (size_t i = 0; i < vector_count; i += 8) {
         const __m256i bits = load256(values + i);
-        const __m256i cut = _mm256_min_epi32(_mm256_andnot_si256(lanes.sign, bits), lanes.cap);
+        const __m256i whole = _mm256_andnot_si256(lanes.sign, bits);
+        const __m256i cut = _mm256_min_epi32(whole, lanes.cap);
         const __m256i magnitudes = _mm256_and_si256(cut, _mm256_cmpgt_epi32(cut, lanes.largest_subnormal));
         const __m256i floats = _mm256_or_si256(magnitudes, _mm256_and_si256(bits, lanes.sign));
         const __m256d lower = _mm256_mul_pd(widen_lower(floats), lanes.scale);
         const __m256d upper = _mm256_mul_pd(widen_upper(floats), lanes.scale);
 
+        largest = _mm256_max_epi32(largest, whole);
         in_range = _mm256_sub_epi32(in_range, store_clipped(&lanes, out + i, lower, upper));
     }
+    found = gather(&lanes, vector_count, largest, in_range);
     for (size_t i = vector_count; i < count; i++)
-        out[i] = dcsfl_quantise_value(&step, values[i], &saturated);
-    return saturated + (uint32_t)vector_count - add_lanes(in_range);
+        out[i] = dcsfl_quantise_value(&step, values[i], &found);
+    return found;
 }
 
 static inline __m256d floor_noisy(__m256d exact, __m256d scale, const double *noise) {
     return _mm256_floor_pd(_mm256_add_pd(_mm256_mul_pd(exact, scale), _mm256_loadu_pd(noise)));
 }
 
-static uint32_t quantise_noisy(const struct dcsfl_quantiser *quantiser, uint32_t *out, const float *values,
-                               const double *noise, size_t count) {
+static struct dcsfl_quantised quantise_noisy(const struct dcsfl_quantiser *quantiser, uint32_t *out,
+                                             const float *values, const double *noise, size_t count) {
     const struct dcsfl_quantise_step step = dcsfl_make_quantise_step(quantiser);
     const struct lanes lanes = make_lanes(&step);
     const __m256i smallest_normal = _mm256_set1_epi32((int32_t)DCSFL_FLOAT_SMALLEST_NORMAL);
     const size_t vector_count = count & ~(size_t)7;
-    __m256i in_range = _mm256_setzero_si256();
-    uint32_t saturated = 0;
+    __m256i largest = _mm256_setzero_si256(), in_range = _mm256_setzero_si256();
+    struct dcsfl_quantised found;
 
     dcsfl_quantise_verify(quantiser, out, values, count);
     DCSFL_VERIFY(count == 0 || noise != NULL);
     for (size_t i = 0; i < vector_count; i += 8) {
         const __m256i bits = load256(values + i);
         const __m256i sign = _mm256_and_si256(bits, lanes.sign);
-        const __m256i cut = _mm256_min_epi32(_mm256_xor_si256(bits, sign), lanes.cap);
+        const __m256i whole = _mm256_xor_si256(bits, sign);
+        const __m256i cut = _mm256_min_epi32(whole, lanes.cap);
         const __m256i added =
             _mm256_andnot_si256(_mm256_cmpgt_epi32(cut, lanes.largest_subnormal), smallest_normal);
         const __m256i floats = _mm256_or_si256(_mm256_or_si256(cut, added), sign);
@@ -137,11 +141,13 @@ static uint32_t quantise_noisy(const struct dcsfl_quantiser *quantiser, uint32_t
         const __m256d upper = floor_noisy(_mm256_sub_pd(widen_upper(floats), widen_upper(taken_off)), lanes.scale,
                                           noise + i + 4);
 
+        largest = _mm256_max_epi32(largest, whole);
         in_range = _mm256_sub_epi32(in_range, store_clipped(&lanes, out + i, lower, upper));
     }
+    found = gather(&lanes, vector_count, largest, in_range);
     for (size_t i = vector_count; i < count; i++)
-        out[i] = dcsfl_quantise_noisy_value(&step, values[i], noise[i], &saturated);
-    return saturated + (uint32_t)vector_count - add_lanes(in_range);
+        out[i] = dcsfl_quantise_noisy_value(&step, values[i], noise[i], &found);
+    return found;
 }
 
 /* --- dequantise ---------------------------------------------------------------------------------- */
@@ -169,4 +175,4 @@ static void dequantise(const struct dcsfl_dequantiser *dequantiser, float *out, 
         out[i] = dcsfl_dequantise_sum(two_to_52_and_bias, scale, sums[i]);
 }
 
-const struct dcsfl_codec_kernels dcsfl_codec_avx2 = {count_non_finite, quantise, quantise_noisy, dequantise};
+const struct dcsfl_codec_kernels dcsfl_codec_avx2 = {quantise, quantise_noisy, dequantise};

@@ -17,19 +17,6 @@ static inline uint32_t lanes_set(__mmask8 lanes) {
     return (uint32_t)_mm_popcnt_u32(lanes);
 }
 
-static uint32_t count_non_finite(const float *values, size_t count) {
-    const __m512i infinity = _mm512_set1_epi32((int32_t)DCSFL_FLOAT_INFINITY);
-    uint32_t found = 0;
-
-    DCSFL_VERIFY(count <= DCSFL_CODEC_MAX_COUNT);
-    for (size_t i = 0; i < count; i += 16) {
-        const __mmask16 live = (__mmask16)(count - i >= 16 ? 0xffffU : (1U << (count - i)) - 1U);
-        const __m512i exponents = _mm512_and_si512(_mm512_maskz_loadu_epi32(live, values + i), infinity);
-        found += (uint32_t)_mm_popcnt_u32(_mm512_cmpeq_epi32_mask(exponents, infinity));
-    }
-    return found;
-}
-
 /* --- quantise ------------------------------------------------------------------------------------ */
 
 /* struct dcsfl_quantise_step in every lane. */
@@ -41,6 +28,7 @@ struct lanes {
     __m256i lowest_field;
     __m256i sign;
     __m256i smallest_normal;
+    __m256i infinity;
 };
 
 static struct lanes make_lanes(const struct dcsfl_quantise_step *step) {
@@ -52,6 +40,7 @@ static struct lanes make_lanes(const struct dcsfl_quantise_step *step) {
         .lowest_field = _mm256_set1_epi32((int32_t)step->lowest_field),
         .sign = _mm256_set1_epi32(INT32_MIN),
         .smallest_normal = _mm256_set1_epi32((int32_t)DCSFL_FLOAT_SMALLEST_NORMAL),
+        .infinity = _mm256_set1_epi32((int32_t)DCSFL_FLOAT_INFINITY),
     };
     return lanes;
 }
@@ -70,31 +59,42 @@ static inline uint32_t store_clipped(const struct lanes *lanes, uint32_t *out, _
     return lanes_set(_mm256_mask_cmpneq_epi32_mask(live, clipped, above_lowest));
 }
 
-static uint32_t quantise(const struct dcsfl_quantiser *quantiser, uint32_t *out, const float *values, size_t count) {
+/* What is found, given the largest magnitude of each lane. */
+static struct dcsfl_quantised gather(const struct lanes *lanes, uint32_t saturated, __m256i largest) {
+    const struct dcsfl_quantised found = {saturated, _mm256_cmpge_epi32_mask(largest, lanes->infinity) != 0};
+    return found;
+}
+
+static struct dcsfl_quantised quantise(const struct dcsfl_quantiser *quantiser, uint32_t *out, const float *values,
+                                       size_t count) {
     const struct dcsfl_quantise_step step = dcsfl_make_quantise_step(quantiser);
     const struct lanes lanes = make_lanes(&step);
     uint32_t saturated = 0;
+    __m256i largest = _mm256_setzero_si256();
 
     dcsfl_quantise_verify(quantiser, out, values, count);
     for (size_t i = 0; i < count; i += 8) {
         const __mmask8 live = live_lanes(count - i);
         const __m256i bits = _mm256_maskz_loadu_epi32(live, values + i);
-        const __m256i cut = _mm256_min_epi32(_mm256_andnot_si256(lanes.sign, bits), lanes.cap);
+        const __m256i whole = _mm256_andnot_si256(lanes.sign, bits);
+        const __m256i cut = _mm256_min_epi32(whole, lanes.cap);
         const __mmask8 normal = _mm256_cmpge_epi32_mask(cut, lanes.smallest_normal);
         const __m256i magnitudes = _mm256_maskz_mov_epi32(normal, cut);
         const __m256i floats = _mm256_or_si256(magnitudes, _mm256_and_si256(bits, lanes.sign));
         const __m512d scaled = _mm512_mul_pd(widen(floats), lanes.scale);
 
+        largest = _mm256_max_epi32(largest, whole);
         saturated += store_clipped(&lanes, out + i, _mm512_cvtpd_epi32(scaled), live);
     }
-    return saturated;
+    return gather(&lanes, saturated, largest);
 }
 
-static uint32_t quantise_noisy(const struct dcsfl_quantiser *quantiser, uint32_t *out, const float *values,
-                               const double *noise, size_t count) {
+static struct dcsfl_quantised quantise_noisy(const struct dcsfl_quantiser *quantiser, uint32_t *out,
+                                             const float *values, const double *noise, size_t count) {
     const struct dcsfl_quantise_step step = dcsfl_make_quantise_step(quantiser);
     const struct lanes lanes = make_lanes(&step);
     uint32_t saturated = 0;
+    __m256i largest = _mm256_setzero_si256();
 
     dcsfl_quantise_verify(quantiser, out, values, count);
     DCSFL_VERIFY(count == 0 || noise != NULL);
@@ -102,7 +102,8 @@ static uint32_t quantise_noisy(const struct dcsfl_quantiser *quantiser, uint32_t
         const __mmask8 live = live_lanes(count - i);
         const __m256i bits = _mm256_maskz_loadu_epi32(live, values + i);
         const __m256i sign = _mm256_and_si256(bits, lanes.sign);
-        const __m256i cut = _mm256_min_epi32(_mm256_xor_si256(bits, sign), lanes.cap);
+        const __m256i whole = _mm256_xor_si256(bits, sign);
+        const __m256i cut = _mm256_min_epi32(whole, lanes.cap);
         const __mmask8 subnormal = _mm256_cmplt_epi32_mask(cut, lanes.smallest_normal);
         const __m256i added = _mm256_maskz_mov_epi32(subnormal, lanes.smallest_normal);
         const __m256i floats = _mm256_or_si256(_mm256_or_si256(cut, added), sign);
@@ -112,9 +113,10 @@ static uint32_t quantise_noisy(const struct dcsfl_quantiser *quantiser, uint32_t
             _mm512_add_pd(_mm512_mul_pd(exact, lanes.scale), _mm512_maskz_loadu_pd(live, noise + i));
         const __m256i codes = _mm512_cvt_roundpd_epi32(noisy, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
 
+        largest = _mm256_max_epi32(largest, whole);
         saturated += store_clipped(&lanes, out + i, codes, live);
     }
-    return saturated;
+    return gather(&lanes, saturated, largest);
 }
 
 /* --- dequantise ---------------------------------------------------------------------------------- */
@@ -133,4 +135,4 @@ static void dequantise(const struct dcsfl_dequantiser *dequantiser, float *out, 
     }
 }
 
-const struct dcsfl_codec_kernels dcsfl_codec_avx512ifma = {count_non_finite, quantise, quantise_noisy, dequantise};
+const struct dcsfl_codec_kernels dcsfl_codec_avx512ifma = {quantise, quantise_noisy, dequantise};

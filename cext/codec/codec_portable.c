@@ -10,35 +10,39 @@ size_t dcsfl_first_non_finite(const float *values, size_t count) {
     return i;
 }
 
-static uint32_t count_non_finite(const float *values, size_t count) {
-    uint32_t found = 0;
+size_t dcsfl_count_non_finite(const float *values, size_t count) {
+    struct dcsfl_quantised of_one;
+    size_t found = 0;
 
-    DCSFL_VERIFY(count <= DCSFL_CODEC_MAX_COUNT);
-    for (size_t i = 0; i < count; i++) /* the carry of an exponent of all ones ends in bit 31 */
-        found += ((dcsfl_float_bits(values[i]) & DCSFL_FLOAT_INFINITY) + DCSFL_FLOAT_SMALLEST_NORMAL) >> 31;
+    for (size_t i = 0; i < count; i++) {
+        of_one.non_finite = 0;
+        dcsfl_note_magnitude(&of_one, dcsfl_float_bits(values[i]) & ~DCSFL_FLOAT_SIGN);
+        found += of_one.non_finite;
+    }
     return found;
 }
 
-static uint32_t quantise(const struct dcsfl_quantiser *quantiser, uint32_t *out, const float *values, size_t count) {
+static struct dcsfl_quantised quantise(const struct dcsfl_quantiser *quantiser, uint32_t *out, const float *values,
+                                       size_t count) {
     const struct dcsfl_quantise_step step = dcsfl_make_quantise_step(quantiser);
-    uint32_t saturated = 0;
+    struct dcsfl_quantised found = {0, 0};
 
     dcsfl_quantise_verify(quantiser, out, values, count);
     for (size_t i = 0; i < count; i++)
-        out[i] = dcsfl_quantise_value(&step, values[i], &saturated);
-    return saturated;
+        out[i] = dcsfl_quantise_value(&step, values[i], &found);
+    return found;
 }
 
-static uint32_t quantise_noisy(const struct dcsfl_quantiser *quantiser, uint32_t *out, const float *values,
-                               const double *noise, size_t count) {
+static struct dcsfl_quantised quantise_noisy(const struct dcsfl_quantiser *quantiser, uint32_t *out,
+                                             const float *values, const double *noise, size_t count) {
     const struct dcsfl_quantise_step step = dcsfl_make_quantise_step(quantiser);
-    uint32_t saturated = 0;
+    struct dcsfl_quantised found = {0, 0};
 
     dcsfl_quantise_verify(quantiser, out, values, count);
     DCSFL_VERIFY(count == 0 || noise != NULL);
     for (size_t i = 0; i < count; i++)
-        out[i] = dcsfl_quantise_noisy_value(&step, values[i], noise[i], &saturated);
-    return saturated;
+        out[i] = dcsfl_quantise_noisy_value(&step, values[i], noise[i], &found);
+    return found;
 }
 
 static void dequantise(const struct dcsfl_dequantiser *dequantiser, float *out, const uint32_t *sums, size_t count) {
@@ -50,4 +54,4 @@ static void dequantise(const struct dcsfl_dequantiser *dequantiser, float *out, 
         out[i] = dcsfl_dequantise_sum(two_to_52_and_bias, scale, sums[i]);
 }
 
-const struct dcsfl_codec_kernels dcsfl_codec_portable = {count_non_finite, quantise, quantise_noisy, dequantise};
+const struct dcsfl_codec_kernels dcsfl_codec_portable = {quantise, quantise_noisy, dequantise};

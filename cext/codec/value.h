@@ -79,28 +79,35 @@ static inline struct dcsfl_quantise_step dcsfl_make_quantise_step(const struct d
     return step;
 }
 
-/* The field of `code`, an int32 in two's complement, clipped; adds 1 to *saturated if clipping changed it. */
-static inline uint32_t dcsfl_clip(const struct dcsfl_quantise_step *step, uint32_t code, uint32_t *saturated) {
+/* Takes the magnitude of a float down in `found`: the carry of an exponent of all ones ends in bit 31. */
+static inline void dcsfl_note_magnitude(struct dcsfl_quantised *found, uint32_t magnitude) {
+    found->non_finite |= (magnitude + DCSFL_FLOAT_SMALLEST_NORMAL) >> 31;
+}
+
+/* The field of `code`, an int32 in two's complement, clipped; takes down in `found` if clipping changed it. */
+static inline uint32_t dcsfl_clip(const struct dcsfl_quantise_step *step, uint32_t code,
+                                  struct dcsfl_quantised *found) {
     const uint32_t above_lowest = code + step->max_code; /* in [0, 2 * max_code], where it does not saturate */
     const uint32_t not_below = above_lowest & ((above_lowest >> 31) - 1U);
     const uint32_t below_highest = 2 * step->max_code - not_below;
 
-    *saturated += (above_lowest >> 31) + (below_highest >> 31);
+    found->saturated += (above_lowest >> 31) + (below_highest >> 31);
     return not_below + (below_highest & (0U - (below_highest >> 31))) + step->lowest_field;
 }
 
 /* values[i] * scale to nearest, clipped. A subnormal value is replaced by zero: its code is 0 too. */
 static inline uint32_t dcsfl_quantise_value(const struct dcsfl_quantise_step *step, float value,
-                                            uint32_t *saturated) {
+                                            struct dcsfl_quantised *found) {
     const uint32_t bits = dcsfl_float_bits(value);
     uint32_t magnitude = bits & ~DCSFL_FLOAT_SIGN;
     double scaled, shifted;
 
+    dcsfl_note_magnitude(found, magnitude);
     magnitude ^= (magnitude ^ step->cap) & dcsfl_mask_below(step->cap, magnitude);
     magnitude &= ~dcsfl_mask_below(magnitude, DCSFL_FLOAT_SMALLEST_NORMAL);
     scaled = (double)dcsfl_float_of(magnitude | (bits & DCSFL_FLOAT_SIGN)) * step->scale;
     shifted = scaled + DCSFL_ROUNDER;
-    return dcsfl_clip(step, (uint32_t)dcsfl_double_bits(shifted), saturated);
+    return dcsfl_clip(step, (uint32_t)dcsfl_double_bits(shifted), found);
 }
 
 /*
@@ -108,13 +115,14 @@ static inline uint32_t dcsfl_quantise_value(const struct dcsfl_quantise_step *st
  * float, which sets the exponent's lowest bit, and taken off again as a double, without an error.
  */
 static inline uint32_t dcsfl_quantise_noisy_value(const struct dcsfl_quantise_step *step, float value, double noise,
-                                                  uint32_t *saturated) {
+                                                  struct dcsfl_quantised *found) {
     const uint32_t bits = dcsfl_float_bits(value);
     const uint32_t sign = bits & DCSFL_FLOAT_SIGN;
     uint32_t magnitude = bits & ~DCSFL_FLOAT_SIGN, added;
     double exact, scaled, noisy, shifted, rounded;
     uint64_t code;
 
+    dcsfl_note_magnitude(found, magnitude);
     magnitude ^= (magnitude ^ step->cap) & dcsfl_mask_below(step->cap, magnitude);
     added = DCSFL_FLOAT_SMALLEST_NORMAL & dcsfl_mask_below(magnitude, DCSFL_FLOAT_SMALLEST_NORMAL);
     exact = (double)dcsfl_float_of(magnitude | added | sign) - (double)dcsfl_float_of(added | sign);
@@ -124,7 +132,7 @@ static inline uint32_t dcsfl_quantise_noisy_value(const struct dcsfl_quantise_st
     rounded = shifted - DCSFL_ROUNDER;
     /* The floor is one less where rounding went up: where noisy - rounded, an exact difference, is negative. */
     code = dcsfl_double_bits(shifted) - (dcsfl_double_bits(noisy - rounded) >> 63);
-    return dcsfl_clip(step, (uint32_t)code, saturated);
+    return dcsfl_clip(step, (uint32_t)code, found);
 }
 
 /* A double with these upper 32 bits is 2^52 plus its lower 32 bits. */

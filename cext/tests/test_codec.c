@@ -95,6 +95,11 @@ static uint32_t oracle_quantise(const struct dcsfl_quantiser *quantiser, float v
     return (uint32_t)(int32_t)(code + (double)quantiser->offset);
 }
 
+/* Whether just `saturated` values were found out of range, and none that is not finite. */
+static int is_found(struct dcsfl_quantised found, uint32_t saturated) {
+    return found.saturated == saturated && found.non_finite == 0;
+}
+
 static void check_quantise(const struct dcsfl_target *target, const struct dcsfl_quantiser *quantiser, size_t count,
                            uint64_t *seed) {
     float *values = allocate(count * sizeof *values);
@@ -112,8 +117,8 @@ static void check_quantise(const struct dcsfl_target *target, const struct dcsfl
     for (size_t i = 0; i < count; i++)
         expected[i] = oracle_quantise(quantiser, values[i], NULL, &saturated);
     memset(out, 0xa5, count * sizeof *out);
-    expect(target->codec->quantise(quantiser, out, values, count) == saturated, "quantise counts what it clips",
-           target->name, quantiser->scale, quantiser->max_code, count);
+    expect(is_found(target->codec->quantise(quantiser, out, values, count), saturated),
+           "quantise counts what it clips", target->name, quantiser->scale, quantiser->max_code, count);
     expect(memcmp(out, expected, count * sizeof *out) == 0, "quantise agrees with the oracle", target->name,
            quantiser->scale, quantiser->max_code, count);
 
@@ -121,7 +126,7 @@ static void check_quantise(const struct dcsfl_target *target, const struct dcsfl
     for (size_t i = 0; i < count; i++)
         expected[i] = oracle_quantise(quantiser, values[i], &noise[i], &saturated);
     memset(out, 0xa5, count * sizeof *out);
-    expect(target->codec->quantise_noisy(quantiser, out, values, noise, count) == saturated,
+    expect(is_found(target->codec->quantise_noisy(quantiser, out, values, noise, count), saturated),
            "quantise with noise counts what it clips", target->name, quantiser->scale, quantiser->max_code, count);
     expect(memcmp(out, expected, count * sizeof *out) == 0, "quantise with noise agrees with the oracle",
            target->name, quantiser->scale, quantiser->max_code, count);
@@ -155,26 +160,52 @@ static void check_dequantise(const struct dcsfl_target *target, double scale, ui
     free(sums);
 }
 
-static void check_non_finite(const struct dcsfl_target *target, size_t count, uint64_t *seed) {
-    const uint32_t kinds[] = {0x7f800000, 0xff800000, 0x7fc00000, 0xffc00001, 0x7f800001, 0xffffffff};
+static const uint32_t non_finite_kinds[] = {0x7f800000, 0xff800000, 0x7fc00000, 0xffc00001, 0x7f800001, 0xffffffff};
+
+/* One value that is not finite, in every place in turn, where all may stay as large as they are and where none may. */
+static void check_notice(const struct dcsfl_target *target, size_t count, uint64_t *seed) {
+    const struct dcsfl_quantiser quantisers[] = {{0x1p-200, 127, 128}, {1.0, 127, 128}, {0x1p124, 127, 128}};
+    float *values = allocate(count * sizeof *values);
+    double *noise = allocate(count * sizeof *noise);
+    uint32_t *out = allocate(count * sizeof *out);
+
+    for (size_t q = 0; q < sizeof quantisers / sizeof quantisers[0]; q++) {
+        for (size_t i = 0; i < count; i++) {
+            values[i] = next_value(&quantisers[q], seed);
+            noise[i] = next_uniform(seed);
+        }
+        for (size_t i = 0; i < count; i++) {
+            const uint32_t bits = non_finite_kinds[next_random(seed) % 6];
+            const float kept = values[i];
+            memcpy(&values[i], &bits, sizeof bits); /* a signalling NaN passes through no register */
+            expect(target->codec->quantise(&quantisers[q], out, values, count).non_finite == 1,
+                   "quantise sees a value that is not finite", target->name, quantisers[q].scale, 127, count);
+            expect(target->codec->quantise_noisy(&quantisers[q], out, values, noise, count).non_finite == 1,
+                   "quantise with noise sees it too", target->name, quantisers[q].scale, 127, count);
+            values[i] = kept;
+        }
+    }
+    free(out);
+    free(noise);
+    free(values);
+}
+
+static void check_search(size_t count, uint64_t *seed) {
     const struct dcsfl_quantiser any = {1.0, 127, 128};
     float *values = allocate(count * sizeof *values);
-    size_t first = count;
-    uint32_t found = 0;
+    size_t first = count, found = 0;
 
     for (size_t i = 0; i < count; i++)
         values[i] = next_value(&any, seed);
-    expect(target->codec->count_non_finite(values, count) == 0, "finite values are none of those counted",
-           target->name, 0, 0, count);
+    expect(dcsfl_count_non_finite(values, count) == 0, "finite values are none of those counted", "any", 0, 0, count);
     expect(dcsfl_first_non_finite(values, count) == count, "no finite value is found", "any", 0, 0, count);
     for (size_t i = count; i-- > 0;) /* from the last to the first: each is the first of those put in */
         if (next_random(seed) % 8 == 0 || i % 7 == 0) {
-            const uint32_t bits = kinds[next_random(seed) % 6];
-            memcpy(&values[i], &bits, sizeof bits); /* a signalling NaN passes through no register */
+            const uint32_t bits = non_finite_kinds[next_random(seed) % 6];
+            memcpy(&values[i], &bits, sizeof bits);
             first = i;
             found++;
-            expect(target->codec->count_non_finite(values, count) == found, "NaN and infinity are counted",
-                   target->name, 0, 0, count);
+            expect(dcsfl_count_non_finite(values, count) == found, "NaN and infinity are counted", "any", 0, 0, count);
             expect(dcsfl_first_non_finite(values, count) == first, "the first one is found", "any", 0, 0, count);
         }
     free(values);
@@ -189,13 +220,15 @@ int main(void) {
     size_t target_count;
     const struct dcsfl_target *targets = dcsfl_targets(&target_count);
 
+    for (size_t c = 0; c < sizeof counts / sizeof counts[0]; c++)
+        check_search(counts[c], &seed);
     for (size_t t = 0; t < target_count; t++) {
         if (!dcsfl_target_runs(&targets[t], features)) {
             (void)printf("%s: does not run here\n", targets[t].name);
             continue;
         }
         for (size_t c = 0; c < sizeof counts / sizeof counts[0]; c++) {
-            check_non_finite(&targets[t], counts[c], &seed);
+            check_notice(&targets[t], counts[c], &seed);
             for (size_t s = 0; s < sizeof scales / sizeof scales[0]; s++) {
                 for (unsigned bits = 2; bits <= 24; bits++) {
                     const struct dcsfl_quantiser quantiser = {scales[s], (UINT32_C(1) << (bits - 1)) - 1,

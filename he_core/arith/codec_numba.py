@@ -5,7 +5,7 @@ written that depends on a value; what the compiler makes of them is not checked,
 away from the multiplier as the C kernels keep them.
 
 A million values on an AMD Zen 3 core at 2.4 GHz, best of 60 runs: quantise 1.2 ms and dequantise 0.8 ms here; C with
-AVX2 0.5 and 0.26 ms, portable C 1.2 and 0.29 ms; the numpy expressions that this replaces 22 and 5.6 ms.
+AVX2 0.42 and 0.26 ms, portable C 1.1 and 0.29 ms; the numpy expressions that this replaces 22 and 5.6 ms.
 """
 
 from __future__ import annotations
@@ -107,11 +107,12 @@ def quantise(
     """Scale, round and clip `values` to offset-binary fields in `out`, a scale per segment.
 
     Returns (saturated, non_finite, first_non_finite): how many values were clipped, how many are NaN or infinite,
-    and the index of the first of these, or n. If there is one, nothing has been written. Sizes, types and ranges are
+    and the index of the first of these, or n. If there is one, `out` holds zeros. Sizes, types and ranges are
     the caller's to check.
     """
     non_finite, first = _find_non_finite(values)
     if non_finite:
+        out[:] = 0
         return 0, int(non_finite), int(first)
     if noise is None:
         saturated = _quantise(out, values, segment_lengths, scales, float(max_code), float(offset))

@@ -79,7 +79,7 @@ class CodecKernels(Protocol):
         noise: NDArray[np.float64] | None = None,
         /,
     ) -> tuple[int, int, int]:
-        """Fill `out`; returns (saturated, non_finite, first_non_finite)."""
+        """Fill `out`, with zeros if a value is not finite; returns (saturated, non_finite, first_non_finite)."""
         ...
 
     def dequantise(
