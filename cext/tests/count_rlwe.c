@@ -1,8 +1,8 @@
 /*
  * What rlwe costs on every target that runs here, in ticks of the time stamp counter a value: 20 polynomials of two
- * 19-bit fields a coefficient, six bits dropped, as 16-bit values of 8 clients are laid out. The emulator's counter counts
- * instructions, so that targets can be compared which no machine at hand can time; a processor's runs at a fixed
- * frequency.
+ * 19-bit fields a coefficient, six bits dropped, as 16-bit values of 8 clients are laid out. The emulator's counter
+ * counts instructions, so that targets can be compared which no machine at hand can time; a processor's runs at a
+ * fixed frequency.
  */
 #include <stdio.h>
 #include <stdlib.h>
