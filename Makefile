@@ -70,7 +70,7 @@ $(VENV)/.in-process: $(VENV)/.dev
 FLOWER_PIP := $(VENV)/flower/bin/pip install --quiet --disable-pip-version-check
 $(VENV)/.flower: $(VENV)/.tools pyproject.toml meson.build
 	-$(PYTHON) -m venv $(VENV)/flower && $(FLOWER_PIP) $(BUILD_TOOLS) flwr==1.42.0
-	-PATH=$(abspath $(VENV)/flower/bin):$$PATH $(FLOWER_PIP) --no-build-isolation -Cbuild-dir=build/flower -e .
+	-PATH=$(abspath $(VENV)/flower/bin):$$PATH $(FLOWER_PIP) --no-build-isolation --config-settings=build-dir=build/flower -e .
 	@touch $@
 
 # A peer that does not install here is left out of the comparison.
