@@ -226,6 +226,18 @@ def test_archives_tell_no_voxel_size_and_a_note_says_what_that_means(disk):
     assert "site: 3 volumes that tell no voxel size count as being at data.spacing already" in notes
 
 
+def test_sides_of_an_archives_volumes_are_told_in_the_order_of_those_at_spacing(disk, cli, quick):
+    path = stacked(disk)
+    own = ("data.source=folder", f"data.path={path}", "data.max_slices=null", "data.image_size=32")
+    whole = ("network.dimensions=3", "data.depth=16", "data.spacing=[1,1,1]")
+    looked = cli("data", "--format", "json", "--sheet", path.parent / "sheet.png", *quick, *own, *whole)
+    (site,) = json.loads(looked.stdout)["sites"]
+    right, anterior, superior = disk.volume(0)[0].shape
+    assert len({right, anterior, superior}) == 3
+    assert site["sizes_at_spacing"][0]["sides"] == [anterior, right, superior]  # moved, not turned, by `upright`
+    assert site["sizes"] == site["sizes_at_spacing"]
+
+
 def test_subjects_and_the_test_set_of_an_archive_of_volumes_are_its_own(disk):
     images, masks = zip(*(map(upright, disk.volume(number)) for number in range(4)), strict=True)
     subjects = np.array(["a", "a", "b", "b"])

@@ -162,7 +162,7 @@ class _Reader:
             spacing=(1.0, 1.0),
             slice_names=("",) if is_picture else tuple(f"slice-{index:03d}" for index in range(len(target))),
             remarks=remarks,
-            stored_shape=image.shape if is_picture else (*image.shape[1:], image.shape[0]),
+            stored_shape=image.shape if is_picture else image.shape[::-1],  # [d, h, w] is right, front, up backwards
         )
 
 
