@@ -185,47 +185,32 @@ static int open_quantise(struct quantise_call *call, PyObject *module, PyObject 
     return -1;
 }
 
-/* What all parts' struct dcsfl_quantised come to, and where the first value that is not finite lies, or the count. */
-struct findings {
-    size_t saturated;
-    size_t non_finite;
-    size_t first_non_finite;
-};
-
-static struct findings quantise_segments(struct quantise_call *call) {
+/* Quantise and count what was clipped. Returns 0 if a value is not finite: `out` and the count then say nothing. */
+static int quantise_segments(struct quantise_call *call, size_t *saturated) {
     uint32_t *out = (uint32_t *)call->out.buf;
     const float *values = (const float *)call->values.buf;
     const double *noise = (const double *)call->noise.buf;
-    struct findings found = {0, 0, (size_t)call->values.shape[0]};
+    uint32_t non_finite = 0;
 
+    *saturated = 0;
     for (size_t s = 0; s < segment_count(&call->segments); s++) {
         size_t left = segment_length(&call->segments, s);
         call->quantiser.scale = segment_scale(&call->segments, s);
         for (size_t part; left > 0; out += part, values += part, left -= part) {
-            struct dcsfl_quantised of_part;
+            struct dcsfl_quantised found;
 
             part = next_part(left);
             if (noise == NULL) {
-                of_part = call->kernels->quantise(&call->quantiser, out, values, part);
+                found = call->kernels->quantise(&call->quantiser, out, values, part);
             } else {
-                of_part = call->kernels->quantise_noisy(&call->quantiser, out, values, noise, part);
+                found = call->kernels->quantise_noisy(&call->quantiser, out, values, noise, part);
                 noise += part;
             }
-            found.saturated += of_part.saturated;
-            found.non_finite |= of_part.non_finite;
+            *saturated += found.saturated;
+            non_finite |= found.non_finite;
         }
     }
-    return found;
-}
-
-/* Once something is not finite: `out` goes, as half of it means nothing, and the values are searched. */
-static struct findings refuse_values(struct quantise_call *call) {
-    const float *values = (const float *)call->values.buf;
-    const size_t count = (size_t)call->values.shape[0];
-    const struct findings found = {0, dcsfl_count_non_finite(values, count), dcsfl_first_non_finite(values, count)};
-
-    dcsfl_wipe(call->out.buf, (size_t)call->out.len);
-    return found;
+    return non_finite == 0;
 }
 
 PyDoc_STRVAR(quantise_doc,
@@ -241,18 +226,21 @@ PyDoc_STRVAR(quantise_doc,
 
 static PyObject *quantise(PyObject *module, PyObject *args, PyObject *kwargs) {
     struct quantise_call call;
-    struct findings found;
+    size_t saturated, non_finite = 0, first_non_finite;
 
     if (open_quantise(&call, module, args, kwargs) < 0)
         return NULL;
+    first_non_finite = (size_t)call.values.shape[0];
     Py_BEGIN_ALLOW_THREADS
-    found = quantise_segments(&call);
-    if (found.non_finite)
-        found = refuse_values(&call);
+    if (!quantise_segments(&call, &saturated)) {
+        dcsfl_wipe(call.out.buf, (size_t)call.out.len);
+        saturated = 0;
+        non_finite = dcsfl_count_non_finite((const float *)call.values.buf, first_non_finite);
+        first_non_finite = dcsfl_first_non_finite((const float *)call.values.buf, first_non_finite);
+    }
     Py_END_ALLOW_THREADS
     close_quantise(&call);
-    return Py_BuildValue("(nnn)", (Py_ssize_t)found.saturated, (Py_ssize_t)found.non_finite,
-                         (Py_ssize_t)found.first_non_finite);
+    return Py_BuildValue("(nnn)", (Py_ssize_t)saturated, (Py_ssize_t)non_finite, (Py_ssize_t)first_non_finite);
 }
 
 /* --- dequantise ---------------------------------------------------------------------------------- */

@@ -60,11 +60,31 @@ static inline __m256d widen_upper(__m256i floats) {
     return _mm256_cvtps_pd(_mm_castsi128_ps(_mm256_extracti128_si256(floats, 1)));
 }
 
-/*
- * Round 8 numbers below 2^31 to codes, clip them and store their fields. Returns -1 in each lane that was in range,
- * and 0 in the others.
- */
-static inline __m256i store_clipped(const struct lanes *lanes, uint32_t *out, __m256d lower, __m256d upper) {
+/* What has been found so far: the largest magnitude of each lane, and how many codes in each were in range. */
+struct tally {
+    __m256i largest;
+    __m256i in_range;
+};
+
+/* What that comes to, for `count` values. */
+static struct dcsfl_quantised gather(const struct lanes *lanes, const struct tally *tally, size_t count) {
+    const __m256i non_finite = _mm256_cmpgt_epi32(tally->largest, lanes->largest_finite);
+    const struct dcsfl_quantised found = {(uint32_t)count - add_lanes(tally->in_range),
+                                          !_mm256_testz_si256(non_finite, non_finite)};
+    return found;
+}
+
+/* The values' bits without their signs, cut to the cap; notes how large they were. */
+static inline __m256i cut_magnitudes(const struct lanes *lanes, __m256i bits, struct tally *tally) {
+    const __m256i whole = _mm256_andnot_si256(lanes->sign, bits);
+
+    tally->largest = _mm256_max_epi32(tally->largest, whole);
+    return _mm256_min_epi32(whole, lanes->cap);
+}
+
+/* Round 8 numbers below 2^31 to codes, clip them and store their fields; counts those that clipping left alone. */
+static inline void store_clipped(const struct lanes *lanes, uint32_t *out, __m256d lower, __m256d upper,
+                                 struct tally *tally) {
     const __m256i codes = _mm256_inserti128_si256(_mm256_castsi128_si256(_mm256_cvtpd_epi32(lower)),
                                                   _mm256_cvtpd_epi32(upper), 1);
     const __m256i above_lowest = _mm256_add_epi32(codes, lanes->max_code);
@@ -72,17 +92,7 @@ static inline __m256i store_clipped(const struct lanes *lanes, uint32_t *out, __
         _mm256_min_epi32(_mm256_max_epi32(above_lowest, _mm256_setzero_si256()), lanes->highest);
 
     store256(out, _mm256_add_epi32(clipped, lanes->lowest_field));
-    return _mm256_cmpeq_epi32(clipped, above_lowest);
-}
-
-/* What is found of `count` values, given the largest magnitude of each lane and how many in each were in range. */
-static struct dcsfl_quantised gather(const struct lanes *lanes, size_t count, __m256i largest, __m256i in_range) {
-    const __m256i non_finite = _mm256_cmpgt_epi32(largest, lanes->largest_finite);
-    const struct dcsfl_quantised found = {
-        .saturated = (uint32_t)count - add_lanes(in_range),
-        .non_finite = !_mm256_testz_si256(non_finite, non_finite),
-    };
-    return found;
+    tally->in_range = _mm256_sub_epi32(tally->in_range, _mm256_cmpeq_epi32(clipped, above_lowest));
 }
 
 static struct dcsfl_quantised quantise(const struct dcsfl_quantiser *quantiser, uint32_t *out, const float *values,
@@ -90,23 +100,21 @@ static struct dcsfl_quantised quantise(const struct dcsfl_quantiser *quantiser, 
     const struct dcsfl_quantise_step step = dcsfl_make_quantise_step(quantiser);
     const struct lanes lanes = make_lanes(&step);
     const size_t vector_count = count & ~(size_t)7;
-    __m256i largest = _mm256_setzero_si256(), in_range = _mm256_setzero_si256();
+    struct tally tally = {_mm256_setzero_si256(), _mm256_setzero_si256()};
     struct dcsfl_quantised found;
 
     dcsfl_quantise_verify(quantiser, out, values, count);
     for (size_t i = 0; i < vector_count; i += 8) {
         const __m256i bits = load256(values + i);
-        const __m256i whole = _mm256_andnot_si256(lanes.sign, bits);
-        const __m256i cut = _mm256_min_epi32(whole, lanes.cap);
+        const __m256i cut = cut_magnitudes(&lanes, bits, &tally);
         const __m256i magnitudes = _mm256_and_si256(cut, _mm256_cmpgt_epi32(cut, lanes.largest_subnormal));
         const __m256i floats = _mm256_or_si256(magnitudes, _mm256_and_si256(bits, lanes.sign));
         const __m256d lower = _mm256_mul_pd(widen_lower(floats), lanes.scale);
         const __m256d upper = _mm256_mul_pd(widen_upper(floats), lanes.scale);
 
-        largest = _mm256_max_epi32(largest, whole);
-        in_range = _mm256_sub_epi32(in_range, store_clipped(&lanes, out + i, lower, upper));
+        store_clipped(&lanes, out + i, lower, upper, &tally);
     }
-    found = gather(&lanes, vector_count, largest, in_range);
+    found = gather(&lanes, &tally, vector_count);
     for (size_t i = vector_count; i < count; i++)
         out[i] = dcsfl_quantise_value(&step, values[i], &found);
     return found;
@@ -122,7 +130,7 @@ static struct dcsfl_quantised quantise_noisy(const struct dcsfl_quantiser *quant
     const struct lanes lanes = make_lanes(&step);
     const __m256i smallest_normal = _mm256_set1_epi32((int32_t)DCSFL_FLOAT_SMALLEST_NORMAL);
     const size_t vector_count = count & ~(size_t)7;
-    __m256i largest = _mm256_setzero_si256(), in_range = _mm256_setzero_si256();
+    struct tally tally = {_mm256_setzero_si256(), _mm256_setzero_si256()};
     struct dcsfl_quantised found;
 
     dcsfl_quantise_verify(quantiser, out, values, count);
@@ -130,8 +138,7 @@ static struct dcsfl_quantised quantise_noisy(const struct dcsfl_quantiser *quant
     for (size_t i = 0; i < vector_count; i += 8) {
         const __m256i bits = load256(values + i);
         const __m256i sign = _mm256_and_si256(bits, lanes.sign);
-        const __m256i whole = _mm256_xor_si256(bits, sign);
-        const __m256i cut = _mm256_min_epi32(whole, lanes.cap);
+        const __m256i cut = cut_magnitudes(&lanes, bits, &tally);
         const __m256i added =
             _mm256_andnot_si256(_mm256_cmpgt_epi32(cut, lanes.largest_subnormal), smallest_normal);
         const __m256i floats = _mm256_or_si256(_mm256_or_si256(cut, added), sign);
@@ -141,10 +148,9 @@ static struct dcsfl_quantised quantise_noisy(const struct dcsfl_quantiser *quant
         const __m256d upper = floor_noisy(_mm256_sub_pd(widen_upper(floats), widen_upper(taken_off)), lanes.scale,
                                           noise + i + 4);
 
-        largest = _mm256_max_epi32(largest, whole);
-        in_range = _mm256_sub_epi32(in_range, store_clipped(&lanes, out + i, lower, upper));
+        store_clipped(&lanes, out + i, lower, upper, &tally);
     }
-    found = gather(&lanes, vector_count, largest, in_range);
+    found = gather(&lanes, &tally, vector_count);
     for (size_t i = vector_count; i < count; i++)
         out[i] = dcsfl_quantise_noisy_value(&step, values[i], noise[i], &found);
     return found;

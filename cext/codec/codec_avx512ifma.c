@@ -52,11 +52,6 @@ struct tally {
     uint32_t saturated;
 };
 
-static inline struct tally make_tally(void) {
-    const struct tally tally = {_mm512_setzero_si512(), 0};
-    return tally;
-}
-
 static inline struct dcsfl_quantised gather(const struct lanes *lanes, const struct tally *tally) {
     const struct dcsfl_quantised found = {tally->saturated,
                                           _mm512_cmpge_epi32_mask(tally->largest, lanes->infinity) != 0};
@@ -98,7 +93,7 @@ static struct dcsfl_quantised quantise(const struct dcsfl_quantiser *quantiser, 
                                        size_t count) {
     const struct dcsfl_quantise_step step = dcsfl_make_quantise_step(quantiser);
     const struct lanes lanes = make_lanes(&step);
-    struct tally tally = make_tally();
+    struct tally tally = {_mm512_setzero_si512(), 0};
 
     dcsfl_quantise_verify(quantiser, out, values, count);
     for (size_t i = 0; i < count; i += 16) {
@@ -125,7 +120,7 @@ static struct dcsfl_quantised quantise_noisy(const struct dcsfl_quantiser *quant
                                              const float *values, const double *noise, size_t count) {
     const struct dcsfl_quantise_step step = dcsfl_make_quantise_step(quantiser);
     const struct lanes lanes = make_lanes(&step);
-    struct tally tally = make_tally();
+    struct tally tally = {_mm512_setzero_si512(), 0};
 
     dcsfl_quantise_verify(quantiser, out, values, count);
     DCSFL_VERIFY(count == 0 || noise != NULL);

@@ -5,20 +5,16 @@
 size_t dcsfl_first_non_finite(const float *values, size_t count) {
     size_t i = 0;
 
-    while (i < count && (dcsfl_float_bits(values[i]) & DCSFL_FLOAT_INFINITY) != DCSFL_FLOAT_INFINITY)
+    while (i < count && !dcsfl_is_non_finite(dcsfl_float_bits(values[i])))
         i++;
     return i;
 }
 
 size_t dcsfl_count_non_finite(const float *values, size_t count) {
-    struct dcsfl_quantised of_one;
     size_t found = 0;
 
-    for (size_t i = 0; i < count; i++) {
-        of_one.non_finite = 0;
-        dcsfl_note_magnitude(&of_one, dcsfl_float_bits(values[i]) & ~DCSFL_FLOAT_SIGN);
-        found += of_one.non_finite;
-    }
+    for (size_t i = 0; i < count; i++)
+        found += dcsfl_is_non_finite(dcsfl_float_bits(values[i]));
     return found;
 }
 

@@ -79,9 +79,9 @@ static inline struct dcsfl_quantise_step dcsfl_make_quantise_step(const struct d
     return step;
 }
 
-/* Takes the magnitude of a float down in `found`: the carry of an exponent of all ones ends in bit 31. */
-static inline void dcsfl_note_magnitude(struct dcsfl_quantised *found, uint32_t magnitude) {
-    found->non_finite |= (magnitude + DCSFL_FLOAT_SMALLEST_NORMAL) >> 31;
+/* 1 for the bits of NaN or infinity, else 0: the carry of an exponent of all ones ends in bit 31. */
+static inline uint32_t dcsfl_is_non_finite(uint32_t bits) {
+    return ((bits & ~DCSFL_FLOAT_SIGN) + DCSFL_FLOAT_SMALLEST_NORMAL) >> 31;
 }
 
 /* The field of `code`, an int32 in two's complement, clipped; takes down in `found` if clipping changed it. */
@@ -102,7 +102,7 @@ static inline uint32_t dcsfl_quantise_value(const struct dcsfl_quantise_step *st
     uint32_t magnitude = bits & ~DCSFL_FLOAT_SIGN;
     double scaled, shifted;
 
-    dcsfl_note_magnitude(found, magnitude);
+    found->non_finite |= dcsfl_is_non_finite(bits);
     magnitude ^= (magnitude ^ step->cap) & dcsfl_mask_below(step->cap, magnitude);
     magnitude &= ~dcsfl_mask_below(magnitude, DCSFL_FLOAT_SMALLEST_NORMAL);
     scaled = (double)dcsfl_float_of(magnitude | (bits & DCSFL_FLOAT_SIGN)) * step->scale;
@@ -122,7 +122,7 @@ static inline uint32_t dcsfl_quantise_noisy_value(const struct dcsfl_quantise_st
     double exact, scaled, noisy, shifted, rounded;
     uint64_t code;
 
-    dcsfl_note_magnitude(found, magnitude);
+    found->non_finite |= dcsfl_is_non_finite(bits);
     magnitude ^= (magnitude ^ step->cap) & dcsfl_mask_below(step->cap, magnitude);
     added = DCSFL_FLOAT_SMALLEST_NORMAL & dcsfl_mask_below(magnitude, DCSFL_FLOAT_SMALLEST_NORMAL);
     exact = (double)dcsfl_float_of(magnitude | added | sign) - (double)dcsfl_float_of(added | sign);

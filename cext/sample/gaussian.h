@@ -21,6 +21,11 @@
 void dcsfl_sample_gaussian(const struct dcsfl_sample_kernels *kernels, const struct dcsfl_gaussian_table *table,
                            int8_t *out, size_t groups, const struct dcsfl_stream *stream);
 
+/* Of a group's shared bits the byte that is slice s of its comparands, s >= DCSFL_GAUSSIAN_OWN_SLICES. */
+static inline uint8_t dcsfl_gaussian_shared_byte(uint32_t shared, int s) {
+    return (uint8_t)(shared >> 8 * (DCSFL_GAUSSIAN_THRESHOLD_SLICES - 1 - s));
+}
+
 /* The contract of dcsfl_gaussian_fn. */
 static inline void dcsfl_gaussian_verify(const struct dcsfl_gaussian_table *table, const int8_t *out, size_t groups,
                                          const uint8_t *stream) {

@@ -67,7 +67,7 @@ static inline __m256i sample_32(const struct slice *alias, const struct slice *t
         const __m256i comparand_byte =
             s < DCSFL_GAUSSIAN_OWN_SLICES
                 ? load256(stream + DCSFL_GAUSSIAN_GROUP * (s + 1))
-                : _mm256_set1_epi8((char)(shared >> 8 * (DCSFL_GAUSSIAN_THRESHOLD_SLICES - 1 - s)));
+                : _mm256_set1_epi8((char)dcsfl_gaussian_shared_byte(shared, s));
         const __m256i comparand = _mm256_xor_si256(comparand_byte, flip);
         const __m256i threshold = look_up(&thresholds[s], &lookup);
         below = _mm256_or_si256(_mm256_cmpgt_epi8(threshold, comparand),

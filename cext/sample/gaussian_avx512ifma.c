@@ -18,7 +18,8 @@ void dcsfl_gaussian_avx512ifma(const struct dcsfl_gaussian_table *table, int8_t 
     for (; groups > 0; groups--, stream += DCSFL_GAUSSIAN_GROUP_BYTES, out += DCSFL_GAUSSIAN_GROUP) {
         const __m512i column_bytes = _mm512_loadu_si512(stream);
         const __m512i columns = _mm512_and_si512(column_bytes, _mm512_set1_epi8(DCSFL_GAUSSIAN_COLUMN_MASK));
-        const uint64_t shared = _mm512_movepi8_mask(_mm512_slli_epi16(column_bytes, 7 - DCSFL_GAUSSIAN_SHARED_BIT));
+        const uint32_t shared =
+            (uint32_t)_mm512_movepi8_mask(_mm512_slli_epi16(column_bytes, 7 - DCSFL_GAUSSIAN_SHARED_BIT));
         __mmask64 below = 0; /* the comparand is below the threshold, in the slices seen so far */
         __m512i magnitude;
 
@@ -26,7 +27,7 @@ void dcsfl_gaussian_avx512ifma(const struct dcsfl_gaussian_table *table, int8_t 
             const __m512i comparand =
                 s < DCSFL_GAUSSIAN_OWN_SLICES
                     ? _mm512_loadu_si512(stream + DCSFL_GAUSSIAN_GROUP * (s + 1))
-                    : _mm512_set1_epi8((char)(shared >> 8 * (DCSFL_GAUSSIAN_THRESHOLD_SLICES - 1 - s)));
+                    : _mm512_set1_epi8((char)dcsfl_gaussian_shared_byte(shared, s));
             const __m512i threshold = _mm512_permutexvar_epi8(columns, thresholds[s]);
             below = _mm512_cmplt_epu8_mask(comparand, threshold) |
                     _mm512_mask_cmpeq_epi8_mask(below, comparand, threshold);

@@ -103,8 +103,8 @@ static void sample_group(struct group *restrict group, const struct entry entrie
     for (int l = 0; l < GROUP; l += LANES)
         look_up((uint8_t(*)[GROUP])(found[0] + l), entries, columns + l);
     group->shared = shared_bits(stream);
-    for (int s = DCSFL_GAUSSIAN_THRESHOLD_SLICES; s > DCSFL_GAUSSIAN_OWN_SLICES; s--, group->shared >>= 8) {
-        memset(group->comparands, (uint8_t)group->shared, GROUP);
+    for (int s = DCSFL_GAUSSIAN_THRESHOLD_SLICES; s > DCSFL_GAUSSIAN_OWN_SLICES; s--) {
+        memset(group->comparands, dcsfl_gaussian_shared_byte(group->shared, s - 1), GROUP);
         compare(below, group->comparands, found[s]);
     }
     for (int s = DCSFL_GAUSSIAN_OWN_SLICES; s > 0; s--)
